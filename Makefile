@@ -1,0 +1,48 @@
+# The environment, the checks and the tests of the project. It needs Python (3.11 or newer) and make; everything
+# else is installed into .venv from a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := eliza_state modules/eliza_modules serializers/eliza_serializers
+
+.PHONY: demo test check unit matrix bench docs clean
+
+demo: $(VENV)/installed
+	$(BIN)/eliza-state demo
+
+test: check unit matrix
+
+check: $(VENV)/developing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+unit: $(VENV)/developing
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+
+# The other supported versions of Python that this machine has, each in an environment of its own.
+matrix: $(VENV)/developing
+	$(BIN)/python -m tests.matrix
+
+bench: $(VENV)/developing
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/developing
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv* site build dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/developing: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@

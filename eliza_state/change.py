@@ -1,0 +1,120 @@
+"""What a dispatch yields: the record on the journal and the slices it changed."""
+
+from __future__ import annotations
+
+import datetime
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from eliza_state.codec import encode
+from eliza_state.ids import decode_id
+from eliza_state.path import Path
+
+_HEADER = struct.Struct("<qqqi")
+_EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+def to_datetime(at_us: int) -> datetime.datetime:
+    """Return microseconds since 1970 as an aware datetime in UTC, exactly."""
+    return _EPOCH + datetime.timedelta(microseconds=at_us)
+
+
+def to_microseconds(at: datetime.datetime) -> int:
+    """Return an aware datetime as microseconds since 1970, exactly."""
+    return (at - _EPOCH) // datetime.timedelta(microseconds=1)
+
+
+class Record(NamedTuple):
+    """One event as it stands on the journal.
+
+    A tuple rather than an attrs class, because every dispatch makes one and a frozen class costs three
+    times as much to make. `position` counts all records of a journal from 1 (0: not on the journal, the
+    event concerned volatile modules alone); `version` counts those addressed to `path`. `content` is the
+    payload as JSON text in UTF-8, or the event itself where the journal never writes (`payload` is the
+    text in both cases). `recorded_at_us` is the journal's own clock in microseconds since 1970.
+    """
+
+    position: int
+    key: bytes
+    path: Path
+    version: int
+    event: str
+    schema_version: int
+    content: Any
+    recorded_at_us: int
+    writer: str
+    cause: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The id of the record: a UUID, or the text that the caller gave."""
+        return decode_id(self.key)
+
+    @property
+    def payload(self) -> bytes:
+        """The event's payload as JSON text in UTF-8."""
+        content = self.content
+        return content if isinstance(content, bytes) else encode(content)
+
+    @property
+    def recorded_at(self) -> datetime.datetime:
+        """When the journal took the record, in UTC; never decreasing along positions."""
+        return to_datetime(self.recorded_at_us)
+
+    @property
+    def checksum(self) -> int:
+        """A CRC-32 over every field but the writer and the cause; it detects damage, not forgery."""
+        numbers = _HEADER.pack(self.position, self.version, self.recorded_at_us, self.schema_version)
+        names = f"{self.path.encode()}\0{self.event}\0".encode()
+        return zlib.crc32(self.payload, zlib.crc32(self.key, zlib.crc32(names, zlib.crc32(numbers))))
+
+
+class SliceChange(NamedTuple):
+    """One slice that a record changed: the scope, the slice's name, its state before and after."""
+
+    path: Path
+    module: str
+    before: Any
+    after: Any
+
+
+class Change(NamedTuple):
+    """What came of one event.
+
+    `slices` holds the slices that changed, the root's first; empty when the event changed nothing, or when
+    it was a `duplicate` of a record that the journal already had. `event` is the event's instance; `None`
+    for a record whose class is not known here. `origin` tells whether this process wrote the record.
+    """
+
+    record: Record
+    event: Any
+    slices: tuple[SliceChange, ...] = ()
+    duplicate: bool = False
+    origin: Literal["local", "remote"] = "local"
+
+    @property
+    def path(self) -> Path:
+        """The address of the event."""
+        return self.record.path
+
+    @property
+    def position(self) -> int:
+        """The record's position on the journal; 0 if it is not on the journal."""
+        return self.record.position
+
+    @property
+    def version(self) -> int:
+        """The number of the record among those addressed to its path."""
+        return self.record.version
+
+    @property
+    def before(self) -> Mapping[str, Any]:
+        """The changed slices of the addressed scope as they were, by name."""
+        return {change.module: change.before for change in self.slices if change.path == self.record.path}
+
+    @property
+    def after(self) -> Mapping[str, Any]:
+        """The changed slices of the addressed scope as they are now, by name."""
+        return {change.module: change.after for change in self.slices if change.path == self.record.path}

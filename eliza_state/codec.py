@@ -1,0 +1,113 @@
+"""What the framework writes as JSON: the payloads of events, and the persistent collections in any value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from eliza_serializers.errors import SerializationError
+from eliza_serializers.json import JsonSerializer
+from eliza_state.collections import Entities, Log, Map, Set
+from eliza_state.errors import InvalidEvent
+from eliza_state.event import EventType, event_type
+
+Convert: TypeAlias = Callable[[Any, Any], Any]
+"""Write or read one item, given its place in the whole."""
+
+
+def register_collections(serializer: JsonSerializer) -> JsonSerializer:
+    """Teach a serializer the persistent collections and return it.
+
+    `Map` and `Set` share their tags with `dict` and `set`, so readers elsewhere see plain maps and sets.
+    """
+    serializer.register_type(Log, tag="Log", to_data=_items, from_data=_log, arguments=(Any,), shape=list)
+    serializer.register_type(
+        Set, tag="Set", flag="persistent", to_data=_items, from_data=_set, arguments=(Any,), shape=list
+    )
+    serializer.register_type(
+        Map, tag="Map", flag="persistent", to_data=_pairs, from_data=_map, arguments=(Any, Any), shape=list
+    )
+    serializer.register_type(
+        Entities, tag="Entities", to_data=_entities, from_data=_from_entities, arguments=(Any,), shape=dict
+    )
+    return serializer
+
+
+def _items(items: Any, encode: Convert) -> list[Any]:
+    return [encode(item, place) for place, item in enumerate(items)]
+
+
+def _log(data: list[Any], decode: Convert) -> Log[Any]:
+    return Log(_items(data, decode))
+
+
+def _set(data: list[Any], decode: Convert) -> Set[Any]:
+    return Set(_items(data, decode))
+
+
+def _pairs(mapping: Map[Any, Any], encode_key: Convert, encode: Convert) -> list[Any]:
+    return [[encode_key(key, key), encode(value, key)] for key, value in mapping.items()]
+
+
+def _map(data: list[Any], decode_key: Convert, decode: Convert) -> Map[Any, Any]:
+    pairs = ((decode_key(key, place), value) for place, (key, value) in enumerate(data))
+    return Map((key, decode(value, key)) for key, value in pairs)
+
+
+def _entities(entities: Entities[Any], encode: Convert) -> dict[str, Any]:
+    return {"key": entities.key, "items": [encode(entity, entities.key) for entity in entities]}
+
+
+def _from_entities(data: dict[str, Any], decode: Convert) -> Entities[Any]:
+    return Entities(_items(data["items"], decode), key=data["key"])
+
+
+SERIALIZER: Final = register_collections(JsonSerializer())
+"""Writes events and snapshots."""
+
+_encoders: dict[type, Callable[[Any], bytes]] = {}
+_decoders: dict[type, Callable[[bytes], Any]] = {}
+
+
+def encode(event: Any) -> bytes:
+    """Return an event's payload as JSON text in UTF-8.
+
+    Raises `InvalidEvent` naming the field whose value cannot be written, or does not fit its annotation.
+    """
+    cls = type(event)
+    encoder = _encoders.get(cls)
+    if encoder is None:
+        encoder = _encoders[cls] = SERIALIZER.encoder(cls)
+    try:
+        return encoder(event)
+    except SerializationError as error:
+        raise InvalidEvent(f"{event_type(cls).name}: {error}") from error
+
+
+def decode(kind: EventType, payload: bytes, *, schema_version: int) -> Any:
+    """Return the event of a payload, upcast from an older schema version where needed.
+
+    Raises `InvalidEvent` when the payload does not fit the class, or comes from a newer schema version.
+    """
+    try:
+        if schema_version != kind.version:
+            return SERIALIZER.structure(
+                kind.upcast(SERIALIZER.deserialize(payload), schema_version), kind.cls
+            )
+        decoder = _decoders.get(kind.cls)
+        if decoder is None:
+            decoder = _decoders[kind.cls] = SERIALIZER.decoder(kind.cls)
+        return decoder(payload)
+    except SerializationError as error:
+        raise InvalidEvent(f"{kind.name}: {error}") from error
+
+
+def structure(kind: EventType, payload: Mapping[str, Any]) -> Any:
+    """Return the event of a plain payload such as a parsed JSON object.
+
+    Raises `InvalidEvent` naming the field that is missing, unknown or of the wrong type.
+    """
+    try:
+        return SERIALIZER.structure(payload, kind.cls)
+    except SerializationError as error:
+        raise InvalidEvent(f"{kind.name}: {error}") from error

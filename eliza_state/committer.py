@@ -1,0 +1,340 @@
+"""Groups of events on their way to the journal: together, in order, retried or given up.
+
+Dispatches reduce at once on the heads, so that each sees what those before it did, and wait together for
+one transaction. When the journal has taken a batch, its changes are published in position order. If others
+wrote first, or the journal refused, the heads are made anew from what is published and the dispatches
+under way reduce again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import attrs
+
+from eliza_state.change import Record
+from eliza_state.errors import StateError, StoreError
+from eliza_state.heads import Heads, Pending
+from eliza_state.journal.contract import Appended, Conflict, Journal
+from eliza_state.journal.writer import Outcome, Writer
+from eliza_state.problems import Problem, Problems
+from eliza_state.snapshotter import Snapshotter
+
+_MAX_BATCH: Final = 2_000
+_RETRY_S: Final = 0.2
+
+
+@attrs.define(eq=False)
+class Group:
+    """Events that become durable in one transaction; `durable` is done when they are.
+
+    It fails with the error that took the whole group back. Of a `lenient` group those that are refused are
+    left out; otherwise one refusal takes the others back. A group without members marks a place in the
+    queue.
+    """
+
+    members: list[Pending]
+    durable: asyncio.Future[None]
+    lenient: bool = False
+
+    def settle(self, error: StateError | None = None) -> None:
+        """Wake whoever waits; a caller that was cancelled has gone."""
+        if self.durable.done():
+            return
+        if error is None:
+            self.durable.set_result(None)
+        else:
+            self.durable.set_exception(error)
+
+
+class Committer:
+    """Take groups of events to the journal and publish what came of them.
+
+    With `flush_interval_ms` the changes are published when they enter, and written within that time
+    (0: at once); without, they are published when they are durable. `max_queued` bounds the events that
+    wait for the journal, `queue_timeout_ms` how long a dispatch waits for room among them.
+    """
+
+    def __init__(
+        self,
+        heads: Heads,
+        journal: Journal,
+        *,
+        writer: Writer | None,
+        snapshotter: Snapshotter | None,
+        problems: Problems,
+        flush_interval_ms: int | None,
+        max_queued: int,
+        queue_timeout_ms: int,
+    ) -> None:
+        self._heads = heads
+        self._journal = journal
+        self._writer = writer
+        self._problems = problems
+        self._snapshotter = snapshotter
+        self._buffer_s = None if flush_interval_ms is None else flush_interval_ms / 1_000
+        self._max_queued = max_queued
+        self._queue_timeout_s = queue_timeout_ms / 1_000
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Group] = deque()
+        self._batch: list[Group] = []
+        self._timer: asyncio.Handle | None = None
+        self._shrunk = asyncio.Event()
+        self._broken: StoreError | None = None
+        self._queued = 0
+        self._written = heads.applied
+        self._recorded_at_us = 0
+
+    @property
+    def queued(self) -> int:
+        """How many events wait for the journal."""
+        return self._queued
+
+    @property
+    def written(self) -> int:
+        """The last position known to be durable."""
+        return self._written
+
+    @property
+    def is_buffered(self) -> bool:
+        """Tell whether changes are published before they are durable."""
+        return self._buffer_s is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether a dispatch has to wait for room."""
+        return self._queued >= self._max_queued
+
+    async def room(self) -> None:
+        """Wait until another event may enter; `StoreError` when that takes too long."""
+        try:
+            async with asyncio.timeout(self._queue_timeout_s):
+                while self.is_full:
+                    self._shrunk.clear()
+                    await self._shrunk.wait()
+        except TimeoutError:
+            raise StoreError(
+                f"{self._queued} events wait for the store, which does not keep up; nothing was dispatched,"
+                " try again later"
+            ) from None
+
+    def enter(self, members: list[Pending], *, lenient: bool = False) -> asyncio.Future[None] | None:
+        """Reduce a group on the heads and send it on its way; nothing waits in here.
+
+        Return what is done once the group is durable, or `None` when it is. Raises what refuses a group that
+        is not lenient; then it has left no trace.
+        """
+        if self._broken is not None:
+            raise self._broken
+        self._heads.enter(members, lenient=lenient)
+        members = [pending for pending in members if pending.result is None]
+        if self._writer is None or not any(pending.plan.stored for pending in members):
+            self._commit_at_once(members)
+            return None
+        group = self._put(members, lenient=lenient)
+        if self._buffer_s is not None:
+            self._announce(members)
+        return group.durable
+
+    def _commit_at_once(self, members: Sequence[Pending]) -> None:
+        """Commit to a journal that never waits, or, where all are volatile, to none."""
+        position, recorded_at_us = self._heads.applied, self._journal.clock()
+        drafts = [pending.draft() for pending in members if pending.plan.stored]
+        if drafts:
+            first, recorded_at_us, _ = self._journal.append(drafts, after=self._written)
+            position = first - 1
+            self._written += len(drafts)
+        for pending in members:
+            position += pending.plan.stored
+            self._finish(pending, position, recorded_at_us)
+
+    def _finish(self, pending: Pending, position: int, recorded_at_us: int) -> None:
+        heads = self._heads
+        heads.saved(pending)
+        heads.show(pending, position=position, recorded_at_us=recorded_at_us)
+        heads.live_on(pending)
+
+    def _announce(self, members: Sequence[Pending]) -> None:
+        """Publish what is still to be written: nobody else may write, so the positions are known."""
+        self._recorded_at_us = max(self._journal.clock(), self._recorded_at_us)
+        for pending in members:
+            pending.recorded_at_us = self._recorded_at_us
+            position = self._heads.applied + pending.plan.stored
+            self._heads.show(pending, position=position, recorded_at_us=self._recorded_at_us)
+
+    def _put(self, members: list[Pending], *, lenient: bool = False) -> Group:
+        group = Group(members, self._loop.create_future(), lenient)
+        # A group that nobody waits for any more is no reason for a complaint about its outcome.
+        group.durable.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._queue.append(group)
+        self._queued += len(members)
+        self._schedule()
+        return group
+
+    async def flush(self) -> None:
+        """Wait until all that has entered is written; raises `StoreError` if an attempt fails meanwhile."""
+        if self._writer is None:
+            return
+        marker = self._put([])
+        self._hurry()
+        await asyncio.shield(marker.durable)
+
+    async def close(self) -> None:
+        """Take no more events, and write what has entered; `StoreError` if some of it could not be."""
+        closed = StoreError("the manager is closed; open the store anew")
+        try:
+            await self.flush()
+        finally:
+            self._broken = self._broken or closed
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def follow(self, records: Sequence[Record]) -> None:
+        """Take in records that others wrote, while nothing of our own is under way."""
+        for record in records:
+            self._heads.follow(record)
+        self._written = self._heads.applied
+
+    # Writing
+
+    def _schedule(self) -> None:
+        if self._timer is None and not self._batch and self._queue:
+            if self._buffer_s:
+                self._timer = self._loop.call_later(self._buffer_s, self._write)
+            else:
+                # One turn of the loop later, so that dispatches of the same turn share a transaction.
+                self._timer = self._loop.call_soon(self._write)
+
+    def _hurry(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._batch:
+            self._timer = self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._timer = None
+        batch: list[Group] = []
+        size = 0
+        while self._queue and size < _MAX_BATCH:
+            batch.append(self._queue.popleft())
+            size += len(batch[-1].members)
+        self._batch = batch
+        drafts = [pending.draft() for pending in _stored(batch)]
+        if drafts and self._writer is not None:
+            self._writer.append(drafts, after=self._written, done=self._written_batch, alone=len(drafts) == 1)
+        else:
+            self._conclude(batch)
+
+    def _written_batch(self, outcome: Outcome) -> None:
+        batch = self._batch
+        if isinstance(outcome, Appended):
+            if self._buffer_s is None:
+                self._publish(batch, outcome)
+            else:
+                self._saved(batch, outcome)
+        elif isinstance(outcome, Conflict):
+            self._queue.extendleft(reversed(batch))
+            self._overtaken(outcome)
+            self._batch = []
+            self._schedule()
+        elif self._buffer_s is None:
+            self._give_up(batch, outcome)
+        else:
+            self._keep(batch, outcome)
+
+    def _conclude(self, batch: Sequence[Group], error: StateError | None = None) -> None:
+        self._batch = []
+        self._queued -= sum(len(group.members) for group in batch)
+        self._shrunk.set()
+        if self._snapshotter is not None and error is None:
+            for pending in _stored(batch):
+                self._snapshotter.look_at(pending.scope.chain, written=self._written)
+        for group in batch:
+            group.settle(error)
+        self._schedule()
+
+    def _publish(self, batch: Sequence[Group], outcome: Appended) -> None:
+        heads = self._heads
+        members = [pending for group in batch for pending in group.members if pending.result is None]
+        if outcome.missed:
+            heads.reset()
+            for record in outcome.missed:
+                heads.follow(record)
+            for pending in members:
+                heads.refold(pending)
+            self._enter_again()
+        position = outcome.first_position - 1
+        for pending in members:
+            position += pending.plan.stored
+            self._finish(pending, position, outcome.recorded_at_us)
+        self._written = position
+        self._conclude(batch)
+
+    def _overtaken(self, conflict: Conflict) -> None:
+        """Take in what others wrote first, then reduce what is under way on top of it."""
+        if self._buffer_s is not None:
+            self._broken = StoreError(
+                "another process wrote to the store that this one holds for itself; open it anew"
+            )
+            self._problems.report(Problem("journal", str(self._broken)))
+            self._conclude(tuple(self._queue), self._broken)
+            self._queue.clear()
+            return
+        self._heads.reset()
+        for record in conflict.missed:
+            self._heads.follow(record)
+        self._written = self._heads.applied
+        self._enter_again()
+
+    def _enter_again(self) -> None:
+        for group in self._queue:
+            error = self._heads.enter_again(group.members, lenient=group.lenient)
+            if error is not None:
+                group.settle(error)
+
+    def _give_up(self, batch: Sequence[Group], error: StoreError) -> None:
+        """Fail a batch that could not be stored; those behind it reduce again without it."""
+        self._problems.report(
+            Problem("journal", f"{len(list(_stored(batch)))} records were not stored: {error}")
+        )
+        for group in batch:
+            self._heads.give_up(group.members, error)
+        self._heads.reset()
+        self._enter_again()
+        self._conclude(batch, error)
+
+    # Writing what was announced before
+
+    def _saved(self, batch: Sequence[Group], outcome: Appended) -> None:
+        if outcome.missed:
+            self._overtaken(Conflict(outcome.missed))
+        for pending in itertools.chain.from_iterable(group.members for group in batch):
+            self._heads.saved(pending)
+            self._heads.live_on(pending)
+        self._written = outcome.first_position + len(list(_stored(batch))) - 1
+        self._conclude(batch)
+
+    def _keep(self, batch: Sequence[Group], error: StoreError) -> None:
+        """Put a batch that was announced back in its place, and try again soon."""
+        self._problems.report(
+            Problem("journal", f"{self._queued} announced records wait to be stored: {error}")
+        )
+        for group in batch:
+            if not group.members:
+                group.settle(error)
+        self._queue.extendleft(group for group in reversed(batch) if group.members)
+        self._batch = []
+        self._timer = self._loop.call_later(_RETRY_S, self._write)
+
+
+def _stored(batch: Sequence[Group]) -> Iterator[Pending]:
+    """The events of a batch that the journal takes."""
+    for group in batch:
+        for pending in group.members:
+            if pending.plan.stored and not isinstance(pending.result, StateError):
+                yield pending

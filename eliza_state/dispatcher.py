@@ -1,0 +1,254 @@
+"""The intake of dispatches: what is asked for becomes pending events on loaded scopes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from eliza_state import codec
+from eliza_state.change import Change, Record
+from eliza_state.committer import Committer
+from eliza_state.errors import InvalidEvent, StaleState, StateError
+from eliza_state.heads import Pending
+from eliza_state.ids import UuidFactory, encode_id
+from eliza_state.journal.contract import Journal
+from eliza_state.path import Path
+from eliza_state.scopes import LiveScope, Scopes
+from eliza_state.tree import Plan, Tree
+
+MAX_ID_LENGTH: Final = 256
+
+
+@attrs.frozen
+class Dispatch:
+    """One event to dispatch, with what goes with it.
+
+    `event` is an instance of an event class, or a name with its `payload`. The record takes `id` (any
+    non-empty text; a UUID of version 7 unless given) and `cause` (the id of what led to it). With
+    `expected_version`, the addressed scope must stand at that version, or the dispatch raises `StaleState`.
+    """
+
+    event: Any
+    to: Path
+    payload: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    id: str | None = attrs.field(default=None, kw_only=True)
+    cause: str | None = attrs.field(default=None, kw_only=True)
+    expected_version: int | None = attrs.field(default=None, kw_only=True)
+
+
+class Dispatcher:
+    """Turn requests into pending events and hand them to the committer."""
+
+    def __init__(self, tree: Tree, scopes: Scopes, journal: Journal, *, committer: Committer) -> None:
+        self._tree = tree
+        self._scopes = scopes
+        self._journal = journal
+        self._committer = committer
+        self._next_id = UuidFactory()
+        self._on_the_way: dict[tuple[Path, bytes], Pending] = {}
+        self._pause: asyncio.Future[None] | None = None
+
+    async def dispatch(self, path: Path, event: Any) -> Change:
+        """Dispatch one event that has nothing with it; the shortest way through."""
+        scope = self._scopes.find(path)
+        if scope is None or self._pause is not None or self._committer.is_full:
+            scope = await self._ready(path)
+        plan = self._plan(event, scope)
+        pending = Pending(event, plan, scope, self._next_id(), self._content(event, plan))
+        durable = self._committer.enter([pending])
+        if durable is not None and not self._committer.is_buffered:
+            await asyncio.shield(durable)
+        return _result(pending)
+
+    async def _ready(self, path: Path) -> LiveScope:
+        if self._pause is not None:
+            await asyncio.shield(self._pause)
+        if self._committer.is_full:
+            await self._committer.room()
+        return await self._scopes.load(path)
+
+    def _plan(self, event: Any, scope: LiveScope) -> Plan:
+        plan = self._tree.plan(type(event), scope.level)
+        if not plan.steps:
+            raise self._tree.unknown(plan.event.name, scope.path)
+        return plan
+
+    def _content(self, event: Any, plan: Plan) -> Any:
+        return codec.encode(event) if self._journal.durable and plan.stored else event
+
+    async def dispatch_all(
+        self, requests: Iterable[Dispatch], *, return_exceptions: bool = False
+    ) -> list[Change | StateError]:
+        """Dispatch several events in one transaction; see `StateManager.dispatch_all`."""
+        requests = list(requests)
+        if self._pause is not None or self._committer.is_full:
+            await self._ready(Path())
+        entries: list[_Entry] = []
+        async with self._scopes.held(
+            self._tree.hierarchy.check(request.to) for request in requests
+        ) as scopes:
+            members: list[Pending] = []
+            try:
+                for request in requests:
+                    entry = self._take_up(request, scopes[request.to], lenient=return_exceptions)
+                    entries.append(entry)  # on an error, those before it must be known
+                members += [entry.pending for entry in entries if entry.pending and not entry.duplicate]
+                durable = self._committer.enter(members, lenient=return_exceptions)
+            except BaseException:
+                self._forget(entries)
+                raise
+        for pending in members:
+            pending.durable = durable
+        if durable is None:
+            self._forget(entries)
+        else:
+            durable.add_done_callback(lambda _: self._forget(entries))
+        return [await self._outcome(entry, lenient=return_exceptions) for entry in entries]
+
+    def _take_up(self, request: Dispatch, scope: LiveScope, *, lenient: bool) -> _Entry:
+        try:
+            event = self._event(request)
+            return self._entry(request, event, scope)
+        except StateError as error:
+            if not lenient:
+                raise
+            return _Entry(result=error)
+
+    def _entry(self, request: Dispatch, event: Any, scope: LiveScope) -> _Entry:
+        """Make a pending event of a request, or find the one, or the record, that has its id already."""
+        plan = self._plan(event, scope)
+        if request.id is None:
+            key: bytes = self._next_id()
+        else:
+            key = _key(request.id)
+            known = self._on_the_way.get((scope.path, key))
+            if known is not None:
+                _check_same(known.event, event, request)
+                return _Entry(known, duplicate=True)
+            record = self._journal.find(scope.path, key)
+            if record is not None:
+                return _Entry(result=self._duplicate(record, event, request))
+        pending = Pending(event, plan, scope, key, self._content(event, plan), request.cause)
+        pending.expected_version = request.expected_version
+        if request.id is not None:
+            self._on_the_way[scope.path, key] = pending
+        return _Entry(pending)
+
+    def _forget(self, entries: Iterable[_Entry]) -> None:
+        for entry in entries:
+            if entry.pending is not None and not entry.duplicate:
+                self._on_the_way.pop((entry.pending.scope.path, entry.pending.key), None)
+
+    async def _outcome(self, entry: _Entry, *, lenient: bool) -> Change | StateError:
+        pending = entry.pending
+        if pending is None:
+            assert entry.result is not None
+            return entry.result
+        if pending.result is None and pending.durable is not None:
+            try:
+                await asyncio.shield(pending.durable)
+            except StateError as error:
+                if lenient:
+                    return error
+                raise
+        result = pending.result
+        assert result is not None
+        if isinstance(result, Change):
+            return result._replace(slices=(), duplicate=True) if entry.duplicate else result
+        if not lenient:
+            raise result
+        return result
+
+    def _event(self, request: Dispatch) -> Any:
+        if not isinstance(request.event, str):
+            if request.payload is not None:
+                raise InvalidEvent(f"a payload goes with an event's name, got it with {request.event!r}")
+            return request.event
+        kind = self._tree.event_type(request.event)
+        if kind is None:
+            raise self._tree.unknown(request.event, request.to)
+        return codec.structure(kind, request.payload or {})
+
+    def _duplicate(self, record: Record, event: Any, request: Dispatch) -> Change:
+        kind = self._tree.event_type(record.event)
+        stored = record.content
+        if isinstance(stored, bytes):
+            known = kind is not None and kind.cls is type(event)
+            stored = (
+                codec.decode(kind, stored, schema_version=record.schema_version) if kind and known else None
+            )
+        _check_same(stored, event, request)
+        return Change(record, event, duplicate=True)
+
+    async def execute(
+        self, path: Path, decide: Callable[[Any], Iterable[Any]], *, name: str | None
+    ) -> list[Change]:
+        """Dispatch what `decide` makes of a scope's state; see `Scope.execute`."""
+        while True:
+            async with self._scopes.held([path]) as scopes:
+                scope = scopes[path]
+                seen = scope.head_version
+                events = list(decide(dict(scope.head) if name is None else scope.head[name]))
+            if not events:
+                return []
+            first, *others = events
+            requests = [
+                Dispatch(first, path, expected_version=seen),
+                *(Dispatch(event, path) for event in others),
+            ]
+            try:
+                changes = await self.dispatch_all(requests)
+            except StaleState:
+                continue
+            return [change for change in changes if isinstance(change, Change)]
+
+    @contextlib.asynccontextmanager
+    async def paused(self) -> AsyncGenerator[None]:
+        """Let dispatches wait, and those under way be written, while the block runs."""
+        while self._pause is not None:
+            await asyncio.shield(self._pause)
+        self._pause = asyncio.get_running_loop().create_future()
+        try:
+            await self._committer.flush()
+            yield
+        finally:
+            pause, self._pause = self._pause, None
+            pause.set_result(None)
+
+
+@attrs.define(eq=False)
+class _Entry:
+    """What became of one request: an outcome, its own pending event, or another's that has its id."""
+
+    pending: Pending | None = None
+    result: Change | StateError | None = None
+    duplicate: bool = False
+
+
+def _result(pending: Pending) -> Change:
+    result = pending.result
+    if isinstance(result, Change):
+        return result
+    assert result is not None
+    raise result
+
+
+def _key(text: str) -> bytes:
+    if not isinstance(text, str) or not text or len(text) > MAX_ID_LENGTH:
+        raise InvalidEvent(f"a record's id is a text of 1 to {MAX_ID_LENGTH} characters, got {text!r:.60}")
+    try:
+        return encode_id(text)
+    except UnicodeEncodeError:
+        raise InvalidEvent(f"a record's id is Unicode text, got a lone surrogate in {text!r}") from None
+
+
+def _check_same(known: Any, event: Any, request: Dispatch) -> None:
+    if known != event:
+        raise InvalidEvent(
+            f"the id {request.id!r} at {request.to.encode()!r} belongs to another event; an id may come again"
+            " only with the same event"
+        )

@@ -1,0 +1,87 @@
+"""What can go wrong: one base error and a few kinds, each with the facts as attributes."""
+
+from __future__ import annotations
+
+
+class StateError(Exception):
+    """The base of every error this package raises for its callers."""
+
+
+class RegistrationError(StateError):
+    """A hierarchy, an event class or a module is declared wrongly; raised before anything runs with it."""
+
+
+class InvalidPath(StateError, ValueError):
+    """A path, a level or an id does not follow the rules of the hierarchy."""
+
+
+class InvalidEvent(StateError, ValueError):
+    """An event's payload does not fit its class, cannot be written, or reuses the id of another event."""
+
+
+class UnknownTransition(StateError, LookupError):
+    """No registered module on the addressed chain handles the event.
+
+    `name` is the event's, `path` the text form of the address, `nearest` the known names that look like it.
+    """
+
+    def __init__(self, name: str, *, path: str, nearest: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.path = path
+        self.nearest = nearest
+        hint = f"; did you mean {', '.join(map(repr, nearest))}?" if nearest else ""
+        super().__init__(
+            f"no module handles {name!r} at {path or 'the root'!r}{hint}"
+            " Register a module that does, or address another scope."
+        )
+
+
+class Rejected(StateError):
+    """The addressed scope refuses the event: nothing was stored, nothing changed.
+
+    Reducers of the addressed scope raise it with a reason for people; the dispatch adds `path` and `event`.
+    """
+
+    def __init__(self, reason: str, *, path: str | None = None, event: str | None = None) -> None:
+        self.reason = reason
+        self.path = path
+        self.event = event
+        super().__init__(reason if path is None else f"{event} at {path!r} rejected: {reason}")
+
+
+class ReducerError(StateError):
+    """A reducer failed while an event was dispatched, which is a bug in its module; nothing was stored."""
+
+    def __init__(self, *, module: str, event: str, path: str, error: BaseException) -> None:
+        self.module = module
+        self.event = event
+        self.path = path
+        self.error = error
+        super().__init__(
+            f"module {module!r} failed to reduce {event!r} for {path!r}: {type(error).__name__}: {error}"
+        )
+
+
+class StaleState(StateError):
+    """The scope moved on: `expected` is the version the caller saw, `actual` the one found."""
+
+    def __init__(self, *, path: str, expected: int, actual: int) -> None:
+        self.path = path
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"{path!r} is at version {actual}, not at the expected {expected};"
+            " read the state and decide again"
+        )
+
+
+class ScopeArchived(StateError):
+    """The addressed scope, or one above it, has ended and takes no more events."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path!r} has ended and takes no more events; address another scope")
+
+
+class StoreError(StateError):
+    """The store cannot be opened, read or written; what was acknowledged before is not affected."""

@@ -1,0 +1,101 @@
+"""Facts that reducers fold: frozen attrs classes with a name, a schema version and upcasters.
+
+>>> @event("goal_added")
+... class GoalAdded:
+...     id: str
+...     description: str
+>>> event_type(GoalAdded).name
+'goal_added'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar, cast, dataclass_transform
+
+import attrs
+
+from eliza_state.errors import InvalidEvent, RegistrationError
+
+C = TypeVar("C", bound=type)
+
+Upcaster: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turn the plain payload of one schema version into the next version's; gets a copy it may change."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_.]{0,127}")
+_ATTRIBUTE = "__event_type__"
+
+
+@attrs.frozen
+class EventType:
+    """What the framework knows of one event class.
+
+    `upcasters[n]` turns a payload of schema version n into one of version n + 1. `ends_scope` says that the
+    addressed scope takes no further events after this one.
+    """
+
+    name: str
+    cls: type
+    version: int = 1
+    upcasters: Mapping[int, Upcaster] = attrs.field(factory=dict[int, Upcaster])
+    ends_scope: bool = False
+
+    def upcast(self, payload: dict[str, Any], version: int) -> dict[str, Any]:
+        """Return the payload in today's schema version.
+
+        Raises `InvalidEvent` for a version from the future: its meaning is not known here.
+        """
+        if version > self.version:
+            raise InvalidEvent(
+                f"{self.name} is known here up to schema version {self.version}, got version {version};"
+                " run the newer code"
+            )
+        for step in range(version, self.version):
+            payload = self.upcasters[step](dict(payload))
+        return payload
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(attrs.field,))
+def event(
+    name: str,
+    *,
+    version: int = 1,
+    upcasters: Mapping[int, Upcaster] | None = None,
+    ends_scope: bool = False,
+) -> Callable[[C], C]:
+    """Declare a class as an event: a frozen attrs class with keyword-only fields, registered under `name`.
+
+    `version` is the schema version of its payload; `upcasters` must hold one function for every earlier
+    version (1 … version - 1). Declaring an event changes nothing global: a store knows the events that its
+    modules handle.
+    Raises `RegistrationError` for a malformed name, a version below 1 or a missing upcaster.
+    """
+    steps = dict(upcasters or {})
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise RegistrationError(f"an event's name is lower case such as 'message_received', got {name!r}")
+    if type(version) is not int or version < 1:
+        raise RegistrationError(f"{name}: the schema version counts from 1, got {version!r}")
+    if set(steps) != set(range(1, version)):
+        wanted = sorted(set(range(1, version)))
+        raise RegistrationError(
+            f"{name}: version {version} needs upcasters from {wanted}, got {sorted(steps)}"
+        )
+
+    def declare(cls: C) -> C:
+        frozen: Any = cls if attrs.has(cls) else attrs.frozen(kw_only=True)(cls)
+        setattr(frozen, _ATTRIBUTE, EventType(name, frozen, version, steps, ends_scope))
+        return cast("C", frozen)
+
+    return declare
+
+
+def event_type(cls: type) -> EventType:
+    """Return what `@event` declared on exactly this class.
+
+    Raises `RegistrationError` for a class without it; a subclass does not inherit its parent's name.
+    """
+    found: EventType | None = vars(cls).get(_ATTRIBUTE)
+    if found is None:
+        raise RegistrationError(f"{cls.__qualname__} is no event; declare it with @event('its_name')")
+    return found

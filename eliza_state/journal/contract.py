@@ -1,0 +1,204 @@
+"""The contract of a journal: an ordered log of records, with the snapshots that shorten reading it.
+
+A journal is synchronous. It is driven by one writer at a time (`eliza_state.journal.writer`) and by
+readers in other threads; `append`, `save_snapshot` and `maintain` are the writer's, the rest is anyone's.
+`find` and `knows` are look-ups by index that the event loop makes in its own thread.
+"""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import attrs
+
+from eliza_state.change import Record
+from eliza_state.errors import StoreError
+from eliza_state.path import Path
+
+DIGEST_BYTES: Final = 16
+"""The length of a chunk's digest."""
+
+
+def now_us() -> int:
+    """Return the wall clock in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+class Draft(NamedTuple):
+    """A record before the journal has given it a position; `content` as in `Record`.
+
+    `recorded_at_us` is 0 where the journal's clock at the time of writing is to be taken.
+    """
+
+    key: bytes
+    path: Path
+    version: int
+    event: str
+    schema_version: int
+    content: Any
+    cause: str | None = None
+    recorded_at_us: int = 0
+
+
+class Appended(NamedTuple):
+    """Where a batch landed: its first position, its time, and what others had written just before it."""
+
+    first_position: int
+    recorded_at_us: int
+    missed: Sequence[Record] = ()
+
+
+class Conflict(Exception):  # an answer of the journal to its writer, not an error for users
+    """Others wrote to a path of the batch first; nothing of it was stored.
+
+    `missed` are all records after the position that the writer had seen, in order.
+    """
+
+    def __init__(self, missed: Sequence[Record]) -> None:
+        self.missed = missed
+        super().__init__(f"{len(missed)} records came first")
+
+
+class Busy(StoreError):
+    """Another process holds the store's write lock just now; the same call may succeed later."""
+
+
+class ChunkMissing(StoreError):
+    """A snapshot names a chunk that the journal does not hold."""
+
+
+class ScopeFacts(NamedTuple):
+    """What the journal knows of a scope without reading its records.
+
+    `version` is that of the last record addressed to it (0: none); `last_position` and `last_activity_us`
+    are those of the last record addressed to it or below it (0: none). `last_event` is the name of the
+    event last addressed to it (empty: none).
+    """
+
+    version: int = 0
+    last_position: int = 0
+    last_activity_us: int = 0
+    last_event: str = ""
+
+
+@attrs.frozen
+class SliceSnapshot:
+    """One slice at one position, as stored.
+
+    `record_key` is the id of the record at `position`, `epoch` the journal's: together they tell whether
+    the journal still is the one the snapshot was taken from. `body` names its chunks by digest.
+    """
+
+    module: str
+    module_version: int
+    position: int
+    version: int
+    record_key: bytes
+    epoch: str
+    body: bytes
+    chunks: tuple[bytes, ...] = ()
+
+
+class Journal(abc.ABC):
+    """An append-only log of records in one total order, with slice snapshots beside it.
+
+    Every method may raise `StoreError`. `durable` is false for a journal that lives in memory: its methods
+    return at once and never fail.
+    """
+
+    durable: bool = True
+    epoch: str
+    """Identifies the log's life: a text made when the journal was created."""
+    writer: str
+    """Names who writes through this object, in the records it stores."""
+    clock: Callable[[], int]
+    """Gives microseconds since 1970."""
+
+    @abc.abstractmethod
+    def append(self, drafts: Sequence[Draft], *, after: int) -> Appended:
+        """Store a batch in one transaction, in order, at consecutive positions; all of it or nothing.
+
+        `after` is the last position the writer has seen. When others wrote since then, their records come
+        back as `missed`; if one of them is addressed to a path of the batch, `Conflict` is raised instead
+        and nothing is stored. Raises `Busy` without waiting when the store is locked.
+        """
+
+    @abc.abstractmethod
+    def head(self) -> int:
+        """Return the last position; 0 for an empty journal."""
+
+    @abc.abstractmethod
+    def read(
+        self,
+        path: Path,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """Yield the records addressed to `path` or below it with `after < position <= until`, in order.
+
+        A path without records yields nothing. A damaged record (its checksum differs) is yielded with an
+        empty event name, which no class has.
+        """
+
+    @abc.abstractmethod
+    def find(self, path: Path, key: bytes) -> Record | None:
+        """Return the record with this id addressed to exactly this path, or `None`."""
+
+    @abc.abstractmethod
+    def knows(self, path: Path) -> bool:
+        """Tell whether any record is addressed to `path` or below it."""
+
+    @abc.abstractmethod
+    def facts(self, path: Path, *, until: int) -> ScopeFacts:
+        """Return what is known of a scope at a position; zeros for one that had no records by then."""
+
+    @abc.abstractmethod
+    def children(self, path: Path) -> list[Path]:
+        """Return the scopes right below `path` that have records at or below them, oldest first."""
+
+    @abc.abstractmethod
+    def position_at(self, at_us: int) -> int:
+        """Return the last position recorded at or before a time in microseconds since 1970; 0 if none."""
+
+    @abc.abstractmethod
+    def snapshots(self, path: Path, *, until: int) -> list[SliceSnapshot]:
+        """Return the stored snapshots of a scope's slices up to a position, the newest first.
+
+        One that is damaged (its checksum differs) comes with an empty epoch, which no journal has.
+        """
+
+    @abc.abstractmethod
+    def chunk(self, path: Path, digest: bytes) -> bytes:
+        """Return a chunk of the scope's snapshots; `ChunkMissing` if it is not there."""
+
+    @abc.abstractmethod
+    def save_snapshot(
+        self,
+        path: Path,
+        slices: Sequence[SliceSnapshot],
+        *,
+        chunks: Iterable[tuple[bytes, bytes]],
+    ) -> None:
+        """Store snapshots of a scope's slices and their new chunks (digest, content) in one transaction.
+
+        Older snapshots of the same slices, and chunks that no snapshot of the scope names any more, go.
+        Raises `ChunkMissing`, and stores nothing, when a named chunk is neither new nor stored.
+        """
+
+    def maintain(self) -> None:  # noqa: B027  # most journals need none
+        """Do what is better done off the dispatch path; called by the writer between batches."""
+
+    @property
+    def wants_maintenance(self) -> bool:
+        """Tell whether `maintain` has something to do."""
+        return False
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release what the journal holds; closing twice does nothing."""

@@ -1,0 +1,129 @@
+"""The journal in memory: for tests, for trying things out, and for state that need not survive."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from eliza_state.change import Record
+from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts, SliceSnapshot, now_us
+from eliza_state.path import Path
+
+
+class MemoryJournal(Journal):
+    """Keep all records in a list; nothing is written anywhere, nothing is ever dropped.
+
+    It takes no snapshots: what they would shorten is in memory already. `clock` gives microseconds since
+    1970.
+    """
+
+    durable = False
+
+    def __init__(self, *, writer: str, clock: Callable[[], int] = now_us) -> None:
+        self.epoch = str(uuid.uuid4())
+        self.writer = writer
+        self.clock = clock
+        self._records: list[Record] = []
+        self._recorded_at_us = 0
+        # The indexes follow the records when somebody reads, so that appending stays one list append.
+        self._indexed = 0
+        self._positions: defaultdict[Path, list[int]] = defaultdict(list)
+        self._children: defaultdict[Path, dict[Path, None]] = defaultdict(dict)
+        self._keys: dict[tuple[Path, bytes], int] = {}
+
+    def append(self, drafts: Sequence[Draft], *, after: int) -> Appended:
+        assert after == len(self._records), "a journal in memory has one writer"
+        self._recorded_at_us = recorded_at_us = max(self.clock(), self._recorded_at_us)
+        position = after
+        for key, path, version, event, schema_version, content, cause, _ in drafts:
+            position += 1
+            self._records.append(
+                Record(
+                    position,
+                    key,
+                    path,
+                    version,
+                    event,
+                    schema_version,
+                    content,
+                    recorded_at_us,
+                    self.writer,
+                    cause,
+                )
+            )
+        return Appended(after + 1, recorded_at_us)
+
+    def _index(self) -> None:
+        for record in itertools.islice(self._records, self._indexed, None):
+            self._keys[record.path, record.key] = record.position
+            chain = list(record.path.chain())
+            for parent, child in itertools.pairwise(chain):
+                self._children[parent].setdefault(child)
+            for scope in chain:
+                self._positions[scope].append(record.position)
+        self._indexed = len(self._records)
+
+    def head(self) -> int:
+        return len(self._records)
+
+    def read(
+        self,
+        path: Path,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        self._index()
+        positions = self._positions.get(path, [])
+        first = bisect_right(positions, after)
+        last = len(positions) if until is None else bisect_right(positions, until)
+        found = range(last - 1, first - 1, -1) if newest_first else range(first, last)
+        return (self._records[positions[index] - 1] for index in itertools.islice(found, limit))
+
+    def find(self, path: Path, key: bytes) -> Record | None:
+        self._index()
+        position = self._keys.get((path, key))
+        return None if position is None else self._records[position - 1]
+
+    def knows(self, path: Path) -> bool:
+        self._index()
+        return path in self._positions
+
+    def facts(self, path: Path, *, until: int) -> ScopeFacts:
+        newest = next(self.read(path, until=until, newest_first=True), None)
+        if newest is None:
+            return ScopeFacts()
+        own = (record for record in self.read(path, until=until, newest_first=True) if record.path == path)
+        last = next(own, None)
+        version, event = (0, "") if last is None else (last.version, last.event)
+        return ScopeFacts(version, newest.position, newest.recorded_at_us, event)
+
+    def children(self, path: Path) -> list[Path]:
+        self._index()
+        return list(self._children.get(path, ()))
+
+    def position_at(self, at_us: int) -> int:
+        return bisect_right(self._records, at_us, key=lambda record: record.recorded_at_us)
+
+    def snapshots(self, path: Path, *, until: int) -> list[SliceSnapshot]:
+        return []
+
+    def chunk(self, path: Path, digest: bytes) -> bytes:
+        raise LookupError(f"a journal in memory holds no chunks, asked for one of {path.encode()!r}")
+
+    def save_snapshot(
+        self,
+        path: Path,
+        slices: Sequence[SliceSnapshot],
+        *,
+        chunks: Iterable[tuple[bytes, bytes]],
+    ) -> None:
+        """Do nothing: see the class."""
+
+    def close(self) -> None:
+        """Do nothing: the records stay readable."""

@@ -1,0 +1,170 @@
+"""The tables of the SQL journal, and how an older schema becomes today's.
+
+One compact row an event: paths, event names and writers are interned to integers. `below` is the inverted
+index that finds the records below a scope (the scope's own are found by `record_version`; the root's are
+all of them), so reading an idle agent's tail never scans another agent's records.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from eliza_state.errors import StoreError
+
+SCHEMA_VERSION: Final = 1
+ROOT_ID: Final = 1
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+path = Table(
+    "path",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("parent", Integer, nullable=False),
+    Column("step", Text, nullable=False),
+    UniqueConstraint("parent", "step", name="path_step"),
+)
+
+event_type = Table(
+    "event_type",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    UniqueConstraint("name", "schema_version", name="event_type_version"),
+)
+
+writer = Table(
+    "writer",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+)
+
+record = Table(
+    "record",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("path", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("event_type", Integer, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("recorded_at_us", Integer, nullable=False),
+    Column("writer", Integer, nullable=False),
+    Column("cause", Text),
+    Column("checksum", Integer, nullable=False),
+    Index("record_version", "path", "version", unique=True),
+    Index("record_key", "path", "key", unique=True),
+)
+
+below = Table(
+    "below",
+    metadata,
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("path", Integer, primary_key=True, autoincrement=False),
+    Column("module", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("module_version", Integer, nullable=False),
+    Column("record_key", LargeBinary, nullable=False),
+    Column("epoch", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("chunks", LargeBinary, nullable=False),
+    Column("checksum", Integer, nullable=False),
+)
+
+chunk = Table(
+    "chunk",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("chunk_digest", "path", "digest", unique=True),
+)
+
+MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {}
+"""`MIGRATIONS[n]` turns schema n into schema n + 1, within the transaction that records it."""
+
+
+def prepare(connection: Connection) -> str:
+    """Create the tables, or bring an older schema up to date, and return the journal's epoch.
+
+    Runs in the transaction that is open on `connection`. Raises `StoreError` for a database that holds
+    tables but no journal, and for a schema newer than this code knows.
+    """
+    if not inspect(connection).get_table_names():
+        return _create(connection)
+    version, epoch = _stored(connection)
+    for step in range(version, SCHEMA_VERSION):
+        MIGRATIONS[step](connection)
+        changed = update(meta).where(meta.c.name == "schema_version").values(value=str(step + 1))
+        connection.execute(changed)
+    return epoch
+
+
+def check(connection: Connection) -> str:
+    """Return the journal's epoch; `StoreError` unless its schema is today's."""
+    version, epoch = _stored(connection)
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            f"the journal has the older schema {version}; open it for writing once to migrate it"
+        )
+    return epoch
+
+
+def _stored(connection: Connection) -> tuple[int, str]:
+    tables = inspect(connection).get_table_names()
+    if meta.name not in tables or record.name not in tables:
+        raise StoreError(
+            f"the database is not a store of states: it holds the tables {tables}; name another one"
+        )
+    found = dict(connection.execute(select(meta.c.name, meta.c.value)).tuples().all())
+    version = int(found["schema_version"])
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"the journal has schema {version}, this code knows up to {SCHEMA_VERSION}; run the newer code"
+        )
+    return version, found["epoch"]
+
+
+def _create(connection: Connection) -> str:
+    metadata.create_all(connection)
+    epoch = str(uuid.uuid4())
+    rows = [{"name": "schema_version", "value": str(SCHEMA_VERSION)}, {"name": "epoch", "value": epoch}]
+    connection.execute(insert(meta), rows)
+    connection.execute(insert(path).values(id=ROOT_ID, parent=0, step=""))
+    return epoch

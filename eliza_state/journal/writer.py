@@ -1,0 +1,158 @@
+"""The one writer of a journal: a thread, and a short cut past it when nobody else waits.
+
+Handing a batch to a thread and back costs about as much as the flush itself. So a batch of one dispatch is
+written in the event loop's own thread while the disk answers quickly; as soon as it does not, or somebody
+else holds the lock, the thread takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
+
+from eliza_state.errors import StoreError
+from eliza_state.journal.contract import Appended, Busy, Conflict, Draft, Journal
+from eliza_state.path import Path
+
+T = TypeVar("T")
+
+Outcome: TypeAlias = Appended | Conflict | StoreError
+"""What came of a batch: stored, overtaken by others, or not stored at all."""
+
+_logger = logging.getLogger(__name__)
+_SMOOTHING: Final = 0.2
+_RETRY_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+
+
+class Writer:
+    """Append batches to a journal, one after the other, shielded from the callers' cancellation.
+
+    `inline_below_ms` is how quick the last commits must have been for a lone dispatch to be written without
+    the thread (0: never). `busy_timeout_ms` bounds the wait for a lock that another process holds.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        inline_below_ms: float = 1.0,
+        busy_timeout_ms: int = 5_000,
+    ) -> None:
+        self._journal = journal
+        self._loop = loop
+        self._inline_below_s = inline_below_ms / 1_000
+        self._busy_timeout_s = busy_timeout_ms / 1_000
+        self._recent_s = 0.0
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._waiting = 0
+        self._thread = threading.Thread(target=self._work, name="eliza-state-writer", daemon=True)
+        self._thread.start()
+
+    def append(
+        self, drafts: Sequence[Draft], *, after: int, done: Callable[[Outcome], None], alone: bool
+    ) -> None:
+        """Store a batch and call `done` with the outcome, in the event loop: at once or later.
+
+        `alone` says that no other dispatch waits for this one to get out of the way.
+        """
+        if alone and not self._waiting and self._recent_s < self._inline_below_s:
+            outcome = self._append(drafts, after)
+            if not isinstance(outcome, Busy):
+                if self._journal.wants_maintenance:
+                    self._put(lambda: None, lambda _nothing: None)
+                done(outcome)
+                return
+        self._put(lambda: self._append_patiently(drafts, after), done)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run a function in the writer's thread, between batches, and return what it returns or raises."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def call() -> tuple[T | None, BaseException | None]:
+            try:
+                return function(), None
+            except Exception as error:  # noqa: BLE001  # handed to the caller as it is
+                return None, error
+
+        def done(outcome: tuple[Any, BaseException | None]) -> None:
+            result, error = outcome
+            if future.cancelled():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self._put(call, done)
+        return await future
+
+    def _put(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        self._waiting += 1
+
+        def finished(outcome: Any) -> None:
+            self._waiting -= 1
+            done(outcome)
+
+        self._jobs.put((job, finished))
+
+    def _work(self) -> None:
+        while (entry := self._jobs.get()) is not None:
+            job, done = entry
+            outcome = job()
+            try:
+                self._loop.call_soon_threadsafe(done, outcome)
+            except RuntimeError:
+                _logger.error("the event loop was closed before the manager; what was written is safe")
+                return
+            self._maintain()
+
+    def _maintain(self) -> None:
+        if self._journal.wants_maintenance:
+            try:
+                self._journal.maintain()
+            except StoreError as error:
+                _logger.warning("journal maintenance failed, it is tried again later: %s", error)
+
+    def _append(self, drafts: Sequence[Draft], after: int) -> Outcome:
+        started = time.perf_counter()
+        try:
+            outcome: Outcome = self._journal.append(drafts, after=after)
+        except (Busy, Conflict) as answer:
+            return answer
+        except StoreError as error:
+            outcome = self._look_up(drafts, after, error)
+        self._recent_s += _SMOOTHING * (time.perf_counter() - started - self._recent_s)
+        return outcome
+
+    def _append_patiently(self, drafts: Sequence[Draft], after: int) -> Outcome:
+        deadline = time.monotonic() + self._busy_timeout_s
+        for attempt in range(1_000_000):
+            outcome = self._append(drafts, after)
+            if not isinstance(outcome, Busy) or time.monotonic() > deadline:
+                return outcome
+            time.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+        raise AssertionError("the deadline ends the retries")
+
+    def _look_up(self, drafts: Sequence[Draft], after: int, error: StoreError) -> Outcome:
+        """Find out whether a batch whose append failed is stored after all: all of it is, or nothing."""
+        try:
+            first = self._journal.find(drafts[0].path, drafts[0].key)
+            if first is None:
+                return error
+            missed = list(self._journal.read(Path(), after=after, until=first.position - 1))
+        except StoreError:
+            return error
+        return Appended(first.position, first.recorded_at_us, missed)
+
+    async def close(self) -> None:
+        """Wait until everything handed over is written, and end the thread."""
+        self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)

@@ -1,0 +1,402 @@
+"""The composition root: a store is opened here, and everything else is put together.
+
+async with StateManager.open("sqlite:///state.db", modules=[ConversationModule()]) as manager:
+    talk = manager.agent("eliza").room("general").conversation("c1")
+    change = await talk.dispatch(MessageReceived(id="m1", user="ada", text="hello"))
+    state = await talk.state(ConversationModule)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
+
+import attrs
+
+from eliza_state.change import Change, to_microseconds
+from eliza_state.committer import Committer
+from eliza_state.dispatcher import Dispatch, Dispatcher
+from eliza_state.errors import StateError
+from eliza_state.event import event_type
+from eliza_state.heads import Heads
+from eliza_state.journal.contract import Journal, now_us
+from eliza_state.journal.source import UNSAFE_SHARING, JournalSource
+from eliza_state.journal.sqlite import Synchronous
+from eliza_state.journal.writer import Writer
+from eliza_state.module import Composition, StateModule
+from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
+from eliza_state.problems import Problem, Problems
+from eliza_state.reading import Reading
+from eliza_state.recovery import Recovered
+from eliza_state.scope import Access, Scope, StateTree
+from eliza_state.scopes import Scopes
+from eliza_state.signals import (
+    QUEUE_SIZE,
+    Changes,
+    ChangeSignal,
+    Filter,
+    Overflow,
+    Receiver,
+    Signals,
+    Subscription,
+)
+from eliza_state.snapshotter import Snapshotter
+from eliza_state.tree import Tree
+
+Durability: TypeAlias = Literal["committed", "buffered"]
+"""When a dispatch returns: once its record is durable, or at once."""
+
+Events: TypeAlias = Iterable[tuple[Any, Path | str] | Dispatch]
+"""What `dispatch_all` takes: events with the paths of their scopes, or `Dispatch` values."""
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """The bounds of a manager, in milliseconds, bytes and numbers.
+
+    - `flush_interval_ms`: how long a `buffered` change may wait to be written (0: not at all).
+    - `queue_timeout_ms`: how long a dispatch waits while `max_queued` events wait for the store.
+    - `busy_timeout_ms`: how long to wait for a lock on the database that another process holds.
+    - `inline_below_ms`: how quick commits must be for a lone dispatch to be written without a change of
+      thread (0: never).
+    - `max_scopes`, `max_scope_bytes`: what idle scopes may occupy in memory; the bytes are an estimate from
+      the size of their text.
+    """
+
+    flush_interval_ms: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
+    queue_timeout_ms: int = attrs.field(default=30_000, validator=attrs.validators.ge(0))
+    busy_timeout_ms: int = attrs.field(default=5_000, validator=attrs.validators.ge(0))
+    inline_below_ms: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
+    max_queued: int = attrs.field(default=10_000, validator=attrs.validators.ge(1))
+    max_scopes: int = attrs.field(default=10_000, validator=attrs.validators.ge(1))
+    max_scope_bytes: int = attrs.field(default=256_000_000, validator=attrs.validators.ge(1))
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class StateManager:
+    """One open store: scopes to dispatch to and read from, and what is told about them.
+
+    Made by `open`; belongs to the event loop it was opened in.
+    """
+
+    def __init__(
+        self, journal: Journal, tree: Tree, *, buffered: bool, read_only: bool, limits: Limits
+    ) -> None:
+        """Put the parts together around an open journal; users call `open`."""
+        self.problems = Problems()
+        self.tree = tree
+        self.journal = journal
+        self._read_only = read_only
+        self._signals = Signals(self, problems=self.problems)
+        self._reading = Reading(tree, journal, problems=self.problems)
+        self._scopes = Scopes(
+            tree, self._recover, max_scopes=limits.max_scopes, max_bytes=limits.max_scope_bytes
+        )
+        self._heads = Heads(
+            tree,
+            self._scopes,
+            applied=journal.head(),
+            writer=journal.writer,
+            announce=self._signals.publish,
+            problems=self.problems,
+        )
+        self._writer = self._snapshotter = None
+        if journal.durable and not read_only:
+            self._writer = Writer(
+                journal,
+                loop=asyncio.get_running_loop(),
+                inline_below_ms=limits.inline_below_ms,
+                busy_timeout_ms=limits.busy_timeout_ms,
+            )
+            self._snapshotter = Snapshotter(
+                tree, journal, writer=self._writer, reading=self._reading, problems=self.problems
+            )
+        self._committer = Committer(
+            self._heads,
+            journal,
+            writer=self._writer,
+            snapshotter=self._snapshotter,
+            problems=self.problems,
+            flush_interval_ms=limits.flush_interval_ms if buffered else None,
+            max_queued=limits.max_queued,
+            queue_timeout_ms=limits.queue_timeout_ms,
+        )
+        self._dispatcher = Dispatcher(tree, self._scopes, journal, committer=self._committer)
+        self._root = Scope(
+            Path(), Access(tree, self._scopes, self._reading, self._dispatcher, self._flushed_position)
+        )
+        self._closing = AsyncExitStack()
+        self._closed = False
+
+    # Opening and closing
+
+    @classmethod
+    def open(
+        cls,
+        url: str = "memory://",
+        *,
+        modules: Iterable[StateModule[Any] | Composition] = (),
+        hierarchy: Hierarchy = DEFAULT_HIERARCHY,
+        durability: Durability = "committed",
+        synchronous: Synchronous = "FULL",
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], int] = now_us,
+        read_only: bool = False,
+    ) -> Opening[Self]:
+        """Open a store, to be awaited or entered: `async with StateManager.open(...) as manager`.
+
+        `url` is `memory://` (nothing is written) or a SQLite file, `sqlite:///state.db`, made if it is not
+        there. `durability` says when a dispatch returns: `committed` once its record is durable, `buffered`
+        at once, which needs the store for itself. `synchronous` is SQLite's: `FULL` survives a power cut,
+        `NORMAL` a killed process. `clock` gives microseconds since 1970. A `read_only` manager refuses
+        events and disturbs no other.
+        Raises `RegistrationError` for modules that cannot work together, `StoreError` for a store that
+        cannot be opened or is held by others.
+        """
+        if durability not in ("committed", "buffered"):
+            raise StateError(f"durability is 'committed' or 'buffered', got {durability!r}")
+        tree = Tree(modules, hierarchy=hierarchy)
+        source = JournalSource(
+            url=url,
+            exclusive=durability == "buffered",
+            read_only=read_only,
+            synchronous=synchronous,
+            busy_timeout_ms=limits.busy_timeout_ms,
+            clock=clock,
+        )
+        return Opening(lambda: cls._start(source, tree, limits))
+
+    @classmethod
+    async def _start(cls, source: JournalSource, tree: Tree, limits: Limits) -> Self:
+        async with AsyncExitStack() as closing:
+            lease = source.lease()
+            if lease is not None:
+                closing.callback(lease.release)
+            journal = await asyncio.to_thread(source.journal)
+            closing.callback(journal.close)
+            manager = cls(journal, tree, buffered=source.exclusive, read_only=source.read_only, limits=limits)
+            manager._closing = closing.pop_all()
+        if lease is not None and lease.is_unsafe:
+            manager.problems.report(Problem("journal", UNSAFE_SHARING))
+        await manager._scopes.load(Path())
+        return manager
+
+    async def close(self) -> None:
+        """Write what is under way and release the store; closing twice does nothing.
+
+        Raises `StoreError` if something announced could not be written; the store is released all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._committer.close()
+        finally:
+            self._signals.close()
+            if self._snapshotter is not None:
+                await self._snapshotter.close()
+            if self._writer is not None:
+                await self._writer.close()
+            self._reading.close()
+            await self._closing.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _recover(self, path: Path) -> Recovered:
+        return await self._reading.recover(path, until=self._heads.applied)
+
+    async def _flushed_position(self) -> int:
+        position = self._heads.applied
+        if self._committer.is_buffered:
+            await self._committer.flush()
+        return position
+
+    # Scopes
+
+    @property
+    def root(self) -> Scope:
+        """The handle on the root scope."""
+        return self._root
+
+    def agent(self, identifier: str) -> Scope:
+        """Return the handle on an agent."""
+        return self._root.agent(identifier)
+
+    def at(self, path: Path | str) -> Scope:
+        """Return the handle on the scope of a path, or of its text form.
+
+        Raises `InvalidPath` for a malformed path, or one that leaves the hierarchy.
+        """
+        found = Path.decode(path) if isinstance(path, str) else path
+        return Scope(self.tree.hierarchy.check(found), self._root.access)
+
+    # Writing
+
+    async def dispatch(
+        self,
+        event: Any,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        to: Path | str | Scope,
+        id: str | None = None,  # noqa: A002  # the record's id; the field's own word
+        cause: str | None = None,
+        expected_version: int | None = None,
+    ) -> Change:
+        """Dispatch an event to a scope; see `Scope.dispatch`."""
+        scope = to if isinstance(to, Scope) else self.at(to)
+        return await scope.dispatch(event, payload, id=id, cause=cause, expected_version=expected_version)
+
+    @overload
+    async def dispatch_all(
+        self, events: Events, *, return_exceptions: Literal[False] = False
+    ) -> list[Change]: ...
+    @overload
+    async def dispatch_all(self, events: Events, *, return_exceptions: bool) -> list[Change | StateError]: ...
+    async def dispatch_all(self, events: Events, *, return_exceptions: bool = False) -> Any:
+        """Dispatch several events in their order, as one transaction, and return what came of each.
+
+        `events` holds pairs of an event and a path, or `Dispatch` values. If one is refused, none takes
+        place and its error is raised; with `return_exceptions`, those that are refused come back as their
+        errors and the others take place.
+        """
+        requests = [
+            entry if isinstance(entry, Dispatch) else Dispatch(entry[0], self.at(entry[1]).path)
+            for entry in events
+        ]
+        return await self._dispatcher.dispatch_all(requests, return_exceptions=return_exceptions)
+
+    async def execute(
+        self,
+        path: Path | str | Scope,
+        decide: Callable[[Any], Iterable[Any]],
+        *,
+        module: str | type[StateModule[Any]] | None = None,
+    ) -> list[Change]:
+        """Decide on a scope's state and dispatch the outcome as one step; see `Scope.execute`."""
+        scope = path if isinstance(path, Scope) else self.at(path)
+        return await scope.execute(decide, module=module)
+
+    async def flush(self) -> None:
+        """Wait until everything dispatched so far is durable; `StoreError` if it cannot be written now."""
+        await self._committer.flush()
+
+    async def refresh(self) -> int:
+        """Take in what other processes have written since, announce it, and return the last position."""
+        async with self._dispatcher.paused():
+            newer = await self._reading.records(
+                Path(), after=self._heads.applied, until=None, newest_first=False, limit=None
+            )
+            self._committer.follow(newer)
+        return self._heads.applied
+
+    async def register_module(self, *modules: StateModule[Any] | Composition) -> None:
+        """Add modules to the open store; their slices are folded from the records there are.
+
+        Dispatches wait meanwhile. Raises `RegistrationError`, registering none of them.
+        """
+        async with self._dispatcher.paused():
+            self.tree.register(*modules)
+            await self._scopes.reload_slices()
+
+    # Reading
+
+    async def state(self) -> StateTree:
+        """Return the complete state: every module's slice of every scope, at one position.
+
+        All of it is in memory at once; `root.tree(depth=…)` and the scopes' own `state` read less.
+        """
+        return await self._root.tree()
+
+    async def position(self) -> int:
+        """Return the last position of the journal that this manager has taken in."""
+        return self._heads.applied
+
+    async def position_at(self, at: datetime.datetime) -> int:
+        """Return the last position recorded at or before a time (aware); 0 if there is none."""
+        if at.tzinfo is None:
+            raise StateError(f"a time with a time zone is wanted, got {at!r}")
+        at_us = to_microseconds(at)
+        return await self._reading.run(lambda: self.journal.position_at(at_us))
+
+    # Being told
+
+    @property
+    def state_changed(self) -> ChangeSignal:
+        """The blinker signal `state:changed`: connect plain receivers `receiver(manager, change=change)`."""
+        return self._signals.changed
+
+    def subscribe(
+        self,
+        receiver: Receiver,
+        *,
+        below: Path | str | Scope | None = None,
+        module: str | None = None,
+        event: type | str | None = None,
+    ) -> Subscription:
+        """Call `receiver(change)` for every change, or those the filters let through.
+
+        `below` is a scope (itself and all below it), `module` the name of a slice that changed, `event` an
+        event class or name. A plain function runs inline, after the change is published, in position order;
+        a coroutine function gets a queue of its own that holds 1,024 changes, past which the oldest is
+        dropped and reported. What a receiver raises is reported (`problems`) and stops nobody.
+        """
+        return self._signals.subscribe(receiver, wanted=self._filter(below, module, event))
+
+    def changes(
+        self,
+        *,
+        below: Path | str | Scope | None = None,
+        module: str | None = None,
+        event: type | str | None = None,
+        queue_size: int = QUEUE_SIZE,
+        overflow: Overflow = "raise",
+    ) -> Changes:
+        """Return an asynchronous iterator over the changes from now on, filtered as in `subscribe`.
+
+        When `queue_size` changes wait to be taken, a further one makes the iteration fail once those are
+        taken (`raise`), or is lost and reported (`drop_newest`; `drop_oldest`: the one that waited longest).
+        """
+        wanted = self._filter(below, module, event)
+        return self._signals.changes(wanted=wanted, queue_size=queue_size, overflow=overflow)
+
+    def _filter(
+        self, below: Path | str | Scope | None, module: str | None, event: type | str | None
+    ) -> Filter:
+        if below is not None:
+            below = below.path if isinstance(below, Scope) else self.at(below).path
+        return Filter(below, module, event_type(event).name if isinstance(event, type) else event)
+
+    async def settled(self) -> None:
+        """Wait until every coroutine receiver has taken what was told so far."""
+        await self._signals.settled()
+
+
+M = TypeVar("M", bound=StateManager)
+
+
+class Opening(Generic[M]):
+    """A manager about to be opened: await it, or enter it as an asynchronous context."""
+
+    def __init__(self, start: Callable[[], Awaitable[M]]) -> None:
+        self._start = start
+        self._manager: M | None = None
+
+    def __await__(self) -> Generator[Any, None, M]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> M:
+        self._manager = await self._start()
+        return self._manager
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._manager is not None
+        await self._manager.close()

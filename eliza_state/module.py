@@ -1,0 +1,225 @@
+"""State modules: the reducers that own one slice of the state each.
+
+>>> @attrs.frozen
+... class Count:
+...     value: int = 0
+>>> class CountModule(StateModule[Count]):
+...     name = "count"
+...     level = "room"
+...
+...     @reduces(MessageReceived)
+...     def count(self, state: Count, event: MessageReceived) -> Count:
+...         return evolve(state, value=state.value + 1)
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+import attrs
+
+from eliza_state.errors import RegistrationError
+from eliza_state.event import event_type
+from eliza_state.path import Path
+
+S = TypeVar("S")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_HANDLES = "__reduces__"
+
+
+@attrs.frozen
+class Handler:
+    """One reducer: `reduce(state, event)`, with the event's path as third argument if it `takes_path`."""
+
+    reduce: Callable[..., Any]
+    takes_path: bool = False
+
+
+def reduces(*events: type) -> Callable[[F], F]:
+    """Declare a method of a `StateModule` as the reducer for the given event classes.
+
+    The method takes `(self, state, event)` or `(self, state, event, path)`, where `path` is the address of
+    the event (a scope at the module's level or below), and returns the new state: the same object when
+    nothing changed. It must be pure: no I/O, no clock, no random numbers, nothing outside its arguments.
+    """
+    if not events:
+        raise RegistrationError("@reduces takes at least one event class")
+    for cls in events:
+        event_type(cls)
+
+    def mark(method: F) -> F:
+        setattr(method, _HANDLES, events)
+        return method
+
+    return mark
+
+
+class StateModule(Generic[S]):
+    """Own one slice: its initial value, its shape, its reducers and its migrations.
+
+    Subclass as `StateModule[YourState]` with `name` and `level`, and either methods marked `@reduces` or an
+    own `reduce` together with `handles`.
+
+    - `name` names the slice; unique within a store.
+    - `level` is the level of the hierarchy at which every scope holds such a slice.
+    - `version` counts the shapes of the state; snapshots of another version are not used.
+    - `volatile` slices are neither journaled nor snapshotted: they last as long as the process.
+    - `since_position` is the journal position after which the module starts to see records (0: all).
+    - `state_type` is taken from the type argument; name it where there is none.
+    """
+
+    name: ClassVar[str]
+    level: ClassVar[str]
+    version: ClassVar[int] = 1
+    volatile: ClassVar[bool] = False
+    handles: ClassVar[tuple[type, ...]] = ()
+    state_type: ClassVar[Any] = None
+    since_position: int = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.state_type is None:
+            cls.state_type = _type_argument(cls)
+
+    def initial_state(self) -> S:
+        """Return the state of a scope that no event has reached; by default `state_type()`."""
+        initial: S = self.state_type()
+        return initial
+
+    def reduce(self, state: S, event: Any) -> S:
+        """Return the state after `event`; the same object when nothing changed or it is not handled."""
+        handler = self.handlers().get(type(event))
+        if handler is None:
+            return state
+        reduced: S = (
+            handler.reduce(state, event, Path()) if handler.takes_path else handler.reduce(state, event)
+        )
+        return reduced
+
+    def serialize(self, state: S) -> Any:
+        """Return the state as a value the serializer can write; by default the state itself.
+
+        The framework writes it by `state_type`. Override together with `deserialize` for a state that has
+        no such description; then the whole slice is stored as one piece.
+        """
+        return state
+
+    def deserialize(self, data: Any) -> S:
+        """Return the state that `serialize` gave; by default its argument."""
+        restored: S = data
+        return restored
+
+    def handlers(self) -> Mapping[type, Handler]:
+        """Return the reducer of each event class that this module handles."""
+        whole = self.handles and type(self).reduce is not StateModule.reduce
+        if whole:
+            return dict.fromkeys(self.handles, Handler(self.reduce))
+        return {
+            cls: Handler(method.__get__(self), takes_path=_positional(method) == 4)
+            for method in _marked(type(self))
+            for cls in getattr(method, _HANDLES)
+        }
+
+
+def check_module(module: StateModule[Any]) -> None:
+    """Raise `RegistrationError`, naming module and method, unless the declaration can work."""
+    kind = type(module).__qualname__
+    for attribute in ("name", "level"):
+        value = getattr(module, attribute, None)
+        if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+            raise RegistrationError(f"{kind} needs `{attribute}`, a lower-case word, got {value!r}")
+    if type(module.version) is not int or module.version < 1:
+        raise RegistrationError(f"{kind}: `version` counts from 1, got {module.version!r}")
+    if module.state_type is None and type(module).initial_state is StateModule.initial_state:
+        raise RegistrationError(f"{kind} names no state; write `class {kind}(StateModule[YourState])`")
+    _check_reducers(module, kind)
+
+
+def _check_reducers(module: StateModule[Any], kind: str) -> None:
+    marked = _marked(type(module))
+    overridden = type(module).reduce is not StateModule.reduce
+    if overridden and marked:
+        raise RegistrationError(f"{kind} overrides `reduce` and marks methods with @reduces; choose one")
+    if overridden and not module.handles:
+        raise RegistrationError(
+            f"{kind} overrides `reduce`, so it declares `handles`, the event classes it takes"
+        )
+    if module.handles and not overridden:
+        raise RegistrationError(
+            f"{kind} declares `handles` without its own `reduce`; mark methods with @reduces"
+        )
+    if not overridden and not marked:
+        raise RegistrationError(f"{kind} handles no event; mark a method with @reduces(SomeEvent)")
+    for cls in module.handles:
+        event_type(cls)
+    seen: dict[type, str] = {}
+    for method in marked:
+        _check_signature(method, kind)
+        for cls in getattr(method, _HANDLES):
+            if cls in seen:
+                raise RegistrationError(
+                    f"{kind}: {seen[cls]} and {method.__name__} both reduce {cls.__qualname__}"
+                )
+            seen[cls] = method.__name__
+
+
+def _check_signature(method: Callable[..., Any], kind: str) -> None:
+    if inspect.iscoroutinefunction(method) or inspect.isgeneratorfunction(method):
+        raise RegistrationError(
+            f"{kind}.{method.__name__} is a plain function: reducers do not wait or yield"
+        )
+    if _positional(method) not in (3, 4):
+        raise RegistrationError(
+            f"{kind}.{method.__name__} takes (self, state, event) or (self, state, event, path),"
+            f" got {inspect.signature(method)}"
+        )
+
+
+def _positional(method: Callable[..., Any]) -> int:
+    parameters = inspect.signature(method).parameters.values()
+    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+        return -1
+    return len(parameters)
+
+
+def _marked(cls: type) -> list[Callable[..., Any]]:
+    """The methods marked `@reduces`, in the order of their definition, overridden ones left out."""
+    names = dict.fromkeys(name for parent in reversed(cls.__mro__) for name in vars(parent))
+    methods = (inspect.getattr_static(cls, name) for name in names)
+    return [method for method in methods if inspect.isfunction(method) and hasattr(method, _HANDLES)]
+
+
+def _type_argument(cls: type) -> Any:
+    for parent in getattr(cls, "__orig_bases__", ()):
+        origin = get_origin(parent)
+        if isinstance(origin, type) and issubclass(origin, StateModule):
+            argument = get_args(parent)[0]
+            return None if isinstance(argument, TypeVar) else argument
+    return None
+
+
+@attrs.frozen
+class Composition:
+    """Several modules of one level under one name; made by `compose`."""
+
+    name: str
+    modules: tuple[StateModule[Any], ...]
+
+
+def compose(name: str, *modules: StateModule[Any]) -> Composition:
+    """Put several modules of one level under one name.
+
+    Each keeps its own slice, called `name.module`; `state(name)` gives them together as a mapping from
+    module name to state. Raises `RegistrationError` for no modules or modules of different levels.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise RegistrationError(f"a composition's name is a lower-case word, got {name!r}")
+    levels = sorted({module.level for module in modules})
+    if len(levels) != 1:
+        raise RegistrationError(f"composition {name!r} takes modules of one level, got levels {levels}")
+    return Composition(name, modules)

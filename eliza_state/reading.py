@@ -1,0 +1,67 @@
+"""Reads that may wait for the disk, off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from eliza_state.change import Record
+from eliza_state.journal.contract import Journal, ScopeFacts
+from eliza_state.path import Path
+from eliza_state.problems import Problems
+from eliza_state.recovery import Recovered, recover
+from eliza_state.tree import Tree
+
+T = TypeVar("T")
+
+_THREADS = 2
+
+
+class Reading:
+    """Read a journal in a few threads of its own, or at once where the journal is in memory."""
+
+    def __init__(self, tree: Tree, journal: Journal, *, problems: Problems) -> None:
+        self._tree = tree
+        self._journal = journal
+        self._problems = problems
+        self._threads = ThreadPoolExecutor(_THREADS, "eliza-state-reader") if journal.durable else None
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run a function that reads and return what it returns or raises."""
+        if self._threads is None:
+            return function()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def recover(self, path: Path, *, until: int) -> Recovered:
+        """Return the state of a scope at a position; a scope nobody wrote to costs no thread."""
+        if not self._journal.knows(path):
+            return Recovered(self._tree.initial(self._tree.hierarchy.level(path)))
+        report = self._problems.report
+        return await self.run(lambda: recover(self._tree, self._journal, path, until=until, report=report))
+
+    async def records(
+        self, path: Path, *, after: int, until: int | None, newest_first: bool, limit: int | None
+    ) -> list[Record]:
+        """Return the records addressed to a scope or below it with `after < position <= until`."""
+
+        def read() -> list[Record]:
+            found = self._journal.read(path, after=after, until=until, newest_first=newest_first)
+            return list(itertools.islice(found, limit))
+
+        return await self.run(read)
+
+    async def facts(self, path: Path, *, until: int) -> ScopeFacts:
+        """Return what the journal knows of a scope at a position."""
+        return await self.run(lambda: self._journal.facts(path, until=until))
+
+    async def children(self, path: Path) -> list[Path]:
+        """Return the scopes right below a path that have records at or below them, oldest first."""
+        return await self.run(lambda: self._journal.children(path))
+
+    def close(self) -> None:
+        """End the threads; reads under way are waited for."""
+        if self._threads is not None:
+            self._threads.shutdown()

@@ -1,0 +1,255 @@
+"""Handles: the way to one scope of a manager, for writing and reading."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+import attrs
+
+from eliza_state.change import Change, Record, to_datetime
+from eliza_state.dispatcher import Dispatch, Dispatcher
+from eliza_state.errors import StateError
+from eliza_state.lifecycle import Phase
+from eliza_state.module import StateModule
+from eliza_state.path import Path
+from eliza_state.reading import Reading
+from eliza_state.scopes import LiveScope, Scopes
+from eliza_state.tree import Tree
+
+S = TypeVar("S")
+
+
+@attrs.frozen
+class StateTree:
+    """The state of a scope and of all below it, at one position.
+
+    `slices` maps the names of the scope's modules to their states, `version` counts the records addressed
+    to the scope, `children` are the scopes right below it, oldest first.
+    """
+
+    path: Path
+    level: str
+    position: int
+    version: int
+    slices: Mapping[str, Any]
+    children: tuple[StateTree, ...]
+
+
+@attrs.frozen
+class Access:
+    """What handles work with; made by the manager."""
+
+    tree: Tree
+    scopes: Scopes
+    reading: Reading
+    dispatcher: Dispatcher
+    position: Callable[[], Awaitable[int]]
+    """Return the last position, once all that was announced up to it can be read from the journal."""
+
+
+@attrs.frozen
+class Scope:
+    """A handle on one scope: cheap to make, valid as long as its manager is open.
+
+    The scope need not exist: it does from its first event on.
+    """
+
+    path: Path
+    access: Access = attrs.field(repr=False, eq=False)
+
+    @property
+    def level(self) -> str:
+        """The level of the hierarchy the scope is at."""
+        return self.access.tree.hierarchy.level(self.path)
+
+    # Ways down
+
+    def child(self, level: str, identifier: str) -> Scope:
+        """Return the handle on a scope right below; `InvalidPath` if the hierarchy has no such level here."""
+        path = self.path.child(level, identifier)
+        return Scope(self.access.tree.hierarchy.check(path), self.access)
+
+    def agent(self, identifier: str) -> Scope:
+        """Return the handle on an agent below this scope."""
+        return self.child("agent", identifier)
+
+    def user(self, identifier: str) -> Scope:
+        """Return the handle on a user below this scope."""
+        return self.child("user", identifier)
+
+    def room(self, identifier: str) -> Scope:
+        """Return the handle on a room below this scope."""
+        return self.child("room", identifier)
+
+    def conversation(self, identifier: str) -> Scope:
+        """Return the handle on a conversation below this scope."""
+        return self.child("conversation", identifier)
+
+    def message(self, identifier: str) -> Scope:
+        """Return the handle on a message below this scope."""
+        return self.child("message", identifier)
+
+    # Writing
+
+    async def dispatch(
+        self,
+        event: Any,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        id: str | None = None,  # noqa: A002  # the record's id; the field's own word
+        cause: str | None = None,
+        expected_version: int | None = None,
+    ) -> Change:
+        """Dispatch an event to this scope and return what came of it.
+
+        `event` is an instance of an event class, or a name with its `payload`. In `committed` mode the record
+        is durable when this returns. The same `id` again changes nothing and returns the first record's
+        position and version with `duplicate=True`. A caller that is cancelled stops waiting; the event goes
+        its way.
+        Raises `UnknownTransition` (nobody handles it), `InvalidEvent` (the payload does not fit, or the id
+        belongs to another event), `Rejected`, `StaleState` (the scope is not at `expected_version`),
+        `ScopeArchived`, `ReducerError` (a bug in a module), `StoreError`. In every case nothing has changed.
+        """
+        dispatcher = self.access.dispatcher
+        if (
+            payload is None
+            and id is None
+            and cause is None
+            and expected_version is None
+            and type(event) is not str
+        ):
+            return await dispatcher.dispatch(self.path, event)
+        request = Dispatch(
+            event, self.path, payload=payload, id=id, cause=cause, expected_version=expected_version
+        )
+        (change,) = await dispatcher.dispatch_all([request])
+        assert isinstance(change, Change)
+        return change
+
+    async def execute(
+        self,
+        decide: Callable[[Any], Iterable[Any]],
+        *,
+        module: str | type[StateModule[Any]] | None = None,
+    ) -> list[Change]:
+        """Decide on the present state and dispatch the outcome, as one step that nothing comes between.
+
+        `decide(state)` is pure and returns events for this scope (none: nothing happens); `state` is the
+        slice of `module`, or all slices by name. The events are dispatched in one transaction at the version
+        that `decide` saw; when others were faster it decides again.
+        """
+        name = None if module is None else self._slice_name(module)
+        return await self.access.dispatcher.execute(self.path, decide, name=name)
+
+    # Reading
+
+    @overload
+    async def state(self, module: type[StateModule[S]], *, at: int | None = None) -> S: ...
+    @overload
+    async def state(self, module: str, *, at: int | None = None) -> Any: ...
+    @overload
+    async def state(self, module: None = None, *, at: int | None = None) -> Mapping[str, Any]: ...
+    async def state(self, module: Any = None, *, at: int | None = None) -> Any:
+        """Return the state of a module's slice, or all slices of this scope by name.
+
+        It is the committed state (in `buffered` mode, the published one) or, with `at`, the state at an
+        earlier position of the journal. A scope that no event has reached has the initial states. The name
+        of a composition gives its slices by module name.
+        Raises `RegistrationError` for a module that is not registered at this scope's level.
+        """
+        slices = await self._slices(at)
+        if module is None:
+            return slices
+        if isinstance(module, str) and module not in slices:
+            members = {
+                name.partition(".")[2]: state
+                for name, state in slices.items()
+                if name.startswith(f"{module}.")
+            }
+            if members:
+                return members
+        return slices[self._slice_name(module)]
+
+    def _slice_name(self, module: str | type[StateModule[Any]]) -> str:
+        return self.access.tree.slice_name(module, level=self.level)
+
+    async def _slices(self, at: int | None) -> Mapping[str, Any]:
+        if at is None:
+            return dict((await self._live()).published)
+        return (await self.access.reading.recover(self.path, until=await self._position(at))).slices
+
+    async def _position(self, at: int | None) -> int:
+        last = await self.access.position()
+        if at is None:
+            return last
+        if not 0 <= at <= last:
+            raise StateError(f"a position from 0 to {last}, the last one, is wanted, got {at!r}")
+        return at
+
+    async def _live(self) -> LiveScope:
+        return self.access.scopes.find(self.path) or await self.access.scopes.load(self.path)
+
+    async def version(self) -> int:
+        """Return how many records were addressed to this scope."""
+        return (await self._live()).version
+
+    async def phase(self) -> Phase:
+        """Return where the scope stands in its life; loading it makes it active or archived."""
+        return (await self._live()).phase
+
+    async def last_activity(self) -> datetime.datetime | None:
+        """Return when the last record at or below this scope was taken, in UTC; `None` if there is none."""
+        at_us = (await self._live()).last_activity_us
+        return to_datetime(at_us) if at_us else None
+
+    async def children(self) -> list[Scope]:
+        """Return handles on the scopes right below that have records at or below them, oldest first."""
+        paths = await self.access.reading.children(self.path)
+        return [Scope(path, self.access) for path in paths]
+
+    async def records(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        newest_first: bool = False,
+        limit: int | None = 100,
+    ) -> list[Record]:
+        """Return the records at or below this scope with `after < position <= until`, at most `limit`.
+
+        To page, pass the last position seen as `after`, or one less as `until` when reading `newest_first`.
+        """
+        last = await self._position(None)
+        last = last if until is None else min(until, last)
+        return await self.access.reading.records(
+            self.path, after=after, until=last, newest_first=newest_first, limit=limit
+        )
+
+    async def tree(self, *, depth: int | None = None, at: int | None = None) -> StateTree:
+        """Return the state of this scope and those below it, `depth` levels down (`None`: all).
+
+        All of it is read at one position: the last one, or `at`. It is all in memory at once, however much
+        it is.
+        """
+        return await self._tree(await self._position(at), depth)
+
+    async def _tree(self, position: int, depth: int | None) -> StateTree:
+        live = self.access.scopes.find(self.path)
+        if live is not None and live.position <= position:
+            reached, version, slices = live.position, live.version, dict(live.published)
+        else:
+            recovered = await self.access.reading.recover(self.path, until=position)
+            reached, version, slices = recovered.position, recovered.version, recovered.slices
+        children = [] if depth == 0 else await self.children()
+        below = None if depth is None else depth - 1
+        trees = [await child._tree(position, below) for child in children]
+        return StateTree(
+            self.path,
+            self.level,
+            reached,
+            version,
+            slices,
+            tuple(tree for tree in trees if tree.position),
+        )

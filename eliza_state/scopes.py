@@ -1,0 +1,230 @@
+"""The scopes that are in memory: loaded on first touch, evicted when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from typing import Any
+
+import attrs
+
+from eliza_state.lifecycle import Phase, Step, advance
+from eliza_state.path import Path
+from eliza_state.recovery import Recovered
+from eliza_state.tree import Tree
+
+
+@attrs.define(eq=False)
+class LiveScope:
+    """One scope in memory.
+
+    `published` are the slices that the journal has; `head` those that dispatches under way see. `heads`
+    are the heads of the chain from the root down to this scope, which is what a reduction reads. `ended`
+    tells whether an event ended the scope, `ending` whether one is on its way. `pending` counts records on
+    their way to the journal that are addressed here or below (`own_pending`: here), `children` the scopes
+    right below that are in memory. `tail` counts the records since the last snapshot; `size_bytes`
+    estimates what the scope holds, from the size of its records and snapshots as text.
+    """
+
+    path: Path
+    level: str
+    chain: tuple[LiveScope, ...]
+    published: dict[str, Any]
+    head: dict[str, Any]
+    heads: tuple[dict[str, Any], ...]
+    version: int = 0
+    head_version: int = 0
+    position: int = 0
+    last_activity_us: int = 0
+    last_key: bytes = b""
+    phase: Phase = Phase.INITIALIZED
+    ended: bool = False
+    ending: bool = False
+    pending: int = 0
+    own_pending: int = 0
+    children: int = 0
+    held: int = 0
+    tail: int = 0
+    tail_bytes: int = 0
+    snapshot_bytes: int = 0
+    size_bytes: int = 0
+    snapshotting: bool = False
+    in_memory: bool = True
+
+    def take(self, step: Step) -> None:
+        """Go on to the next phase of the scope's life."""
+        self.phase = advance(self.phase, step)
+
+    def reset_head(self) -> None:
+        """Forget what dispatches under way had made of the scope."""
+        self.head.clear()
+        self.head.update(self.published)
+        self.head_version = self.version
+        self.ending = self.ended
+
+
+@attrs.define
+class _Loading:
+    """A scope being read; `outdated` once a record that concerns it came from elsewhere meanwhile."""
+
+    task: asyncio.Task[LiveScope]
+    outdated: bool = False
+
+
+Recover = Callable[[Path], Awaitable[Recovered]]
+"""Read the state of a scope as far as this process has followed the journal."""
+
+
+class Scopes:
+    """Hold the live scopes, the least recently used first.
+
+    `max_scopes` and `max_bytes` bound what idle scopes may occupy; scopes with records under way or live
+    scopes below them stay.
+    """
+
+    def __init__(self, tree: Tree, recover: Recover, *, max_scopes: int, max_bytes: int) -> None:
+        self._tree = tree
+        self._recover = recover
+        self._max_scopes = max_scopes
+        self._max_bytes = max_bytes
+        self._live: OrderedDict[Path, LiveScope] = OrderedDict()
+        self._loading: dict[Path, _Loading] = {}
+        self.size_bytes = 0
+        self.find = self._live.get
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def __iter__(self) -> Iterator[LiveScope]:
+        return iter(tuple(self._live.values()))
+
+    def live_chain(self, path: Path) -> list[LiveScope]:
+        """Return the live scopes from the root down to `path`, as far as they are in memory."""
+        chain: list[LiveScope] = []
+        for above in path.chain():
+            scope = self._live.get(above)
+            if scope is None:
+                break
+            chain.append(scope)
+        return chain
+
+    async def load(self, path: Path) -> LiveScope:
+        """Return the live scope of a path, read first where needed, together with those above it.
+
+        A caller that is cancelled leaves the reading to the others who wait for it.
+        """
+        while True:
+            scope = self._live.get(path)
+            if scope is not None:
+                self._live.move_to_end(path)
+                return scope
+            loading = self._loading.get(path)
+            if loading is None:
+                loading = self._loading[path] = _Loading(asyncio.create_task(self._load(path)))
+            await asyncio.shield(loading.task)
+
+    async def _load(self, path: Path) -> LiveScope:
+        try:
+            while True:
+                parent = None if path.parent is None else await self.load(path.parent)
+                self._loading[path].outdated = False
+                recovered = await self._recover(path)
+                if self._loading[path].outdated or (parent is not None and not parent.in_memory):
+                    continue
+                return self._add(path, parent, recovered)
+        finally:
+            del self._loading[path]
+
+    def _add(self, path: Path, parent: LiveScope | None, recovered: Recovered) -> LiveScope:
+        head = dict(recovered.slices)
+        above, heads = ((), ()) if parent is None else (parent.chain, parent.heads)
+        scope = LiveScope(
+            path=path,
+            level=self._tree.hierarchy.level(path),
+            chain=(),
+            published=recovered.slices,
+            head=head,
+            heads=(*heads, head),
+            version=recovered.version,
+            head_version=recovered.version,
+            position=recovered.position,
+            last_activity_us=recovered.last_activity_us,
+            tail=recovered.tail,
+            tail_bytes=recovered.tail_bytes,
+            snapshot_bytes=recovered.snapshot_bytes,
+            size_bytes=recovered.size_bytes,
+        )
+        scope.chain = (*above, scope)
+        scope.take(Step.LOAD)
+        if recovered.ended:
+            scope.ended = scope.ending = True
+            scope.take(Step.END)
+        if parent is not None:
+            parent.children += 1
+        self._live[path] = scope
+        self.size_bytes += scope.size_bytes
+        if self.crowded:
+            # Later, so that whoever waits for this scope gets to use it first.
+            asyncio.get_running_loop().call_soon(self.evict)
+        return scope
+
+    def outdate(self, path: Path) -> None:
+        """Say that a record from elsewhere reached `path`: what is being read of its chain is read again."""
+        for above in path.chain():
+            if above in self._loading:
+                self._loading[above].outdated = True
+
+    @contextlib.asynccontextmanager
+    async def held(self, paths: Iterable[Path]) -> AsyncGenerator[dict[Path, LiveScope]]:
+        """Load scopes and keep them in memory while the block runs."""
+        held: dict[Path, LiveScope] = {}
+        try:
+            for path in paths:
+                if path not in held:
+                    held[path] = await self.load(path)
+                    held[path].held += 1
+            yield held
+        finally:
+            for scope in held.values():
+                scope.held -= 1
+
+    async def reload_slices(self) -> None:
+        """Give every live scope the slices of modules that were registered since; nothing is under way."""
+        for scope in tuple(self._live.values()):
+            missing = self._tree.modules(scope.level).keys() - scope.published.keys()
+            if missing:
+                recovered = await self._recover(scope.path)
+                for name in missing:
+                    scope.published[name] = scope.head[name] = recovered.slices[name]
+
+    @property
+    def crowded(self) -> bool:
+        """Tell whether the bounds are passed."""
+        return len(self._live) > self._max_scopes or self.size_bytes > self._max_bytes
+
+    def evict(self) -> None:
+        """Drop idle scopes, the least recently used first, until a tenth of the bounds is free again.
+
+        Freeing some at a time makes the look for idle ones cost a few steps a scope dropped.
+        """
+        if not self.crowded:
+            return
+        spare_scopes, spare_bytes = self._max_scopes * 9 // 10, self._max_bytes * 9 // 10
+        for scope in tuple(self._live.values()):
+            if len(self._live) <= spare_scopes and self.size_bytes <= spare_bytes:
+                return
+            if _is_idle(scope):
+                self._drop(scope)
+
+    def _drop(self, scope: LiveScope) -> None:
+        del self._live[scope.path]
+        self.size_bytes -= scope.size_bytes
+        scope.take(Step.UNLOAD)
+        scope.in_memory = False
+        scope.chain[-2].children -= 1
+
+
+def _is_idle(scope: LiveScope) -> bool:
+    return bool(scope.path.steps) and not (scope.children or scope.pending or scope.held)

@@ -1,0 +1,263 @@
+"""Values without a declared type: plain JSON where JSON says it all, tags where it does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import NoneType
+from typing import Any, Final, cast
+
+from attrs import frozen
+
+from eliza_serializers.errors import Segment, SerializationError, describe
+from eliza_serializers.secret import MASK, Secret
+from eliza_serializers.tags import (
+    EXACT_IN_A_DOUBLE,
+    FLOAT,
+    INT,
+    MAP,
+    OBJECT,
+    TYPE_KEY,
+    Decode,
+    Encode,
+    Tag,
+    TagTable,
+    class_of,
+)
+
+WriterFor = Callable[[Any], Callable[[Any], Any]]
+"""Give the function that writes values of a declared type."""
+
+ReaderFor = Callable[[Any], Callable[[Any], Any]]
+"""Give the function that reads values of a declared type."""
+
+_AS_IT_IS: Final = frozenset({str, bool, NoneType})
+_NUMBERS: Final = frozenset({int, float})
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def is_plain(value: object, budget: int) -> bool:
+    """Tell whether JSON carries the value exactly, without a tag, in at most `budget` levels."""
+    kind = type(value)
+    if kind is dict:
+        return budget > 0 and _is_plain_dict(value, budget - 1)
+    if kind is list:
+        return budget > 0 and _is_plain_list(value, budget - 1)
+    return kind in _AS_IT_IS or (kind in _NUMBERS and _is_plain_number(value))
+
+
+def _is_plain_number(value: Any) -> bool:
+    if type(value) is int:
+        return -EXACT_IN_A_DOUBLE <= value <= EXACT_IN_A_DOUBLE
+    return math.isfinite(value)
+
+
+def _is_plain_dict(items: Any, budget: int) -> bool:
+    if TYPE_KEY in items:
+        return False
+    for key, item in items.items():
+        if type(key) is not str:
+            return False
+        if type(item) not in _AS_IT_IS and not is_plain(item, budget):
+            return False
+    return True
+
+
+def _is_plain_list(items: Any, budget: int) -> bool:
+    for item in items:  # noqa: SIM110 - a generator would cost more than the checks
+        if not (type(item) in _AS_IT_IS or is_plain(item, budget)):
+            return False
+    return True
+
+
+def check_depth(data: object, *, max_depth: int) -> None:
+    """Refuse JSON data of more than `max_depth` levels of lists and objects; a cycle is such data."""
+    if type(data) in _CONTAINERS:
+        _check_children(cast("dict[str, Any] | list[Any]", data), budget=max_depth)
+
+
+def is_deeper(data: Any, *, max_depth: int) -> bool:
+    """Tell whether JSON data, known to be a tree, has more than `max_depth` levels, one level at a time."""
+    level: list[Any] = [data] if class_of(data) in _CONTAINERS else []
+    for _ in range(max_depth):
+        if not level:
+            return False
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) in _CONTAINERS
+        ]
+    return bool(level)
+
+
+def _check_children(data: dict[str, Any] | list[Any], *, budget: int) -> None:
+    if budget == 0:
+        raise SerializationError(
+            "the value is nested too deeply, or contains itself: flatten it or raise max_depth"
+        )
+    children = data.items() if isinstance(data, dict) else enumerate(data)
+    for place, child in children:
+        if type(child) in _CONTAINERS:
+            try:
+                _check_children(child, budget=budget - 1)
+            except SerializationError as error:
+                raise error.inside(place) from None
+
+
+@frozen(kw_only=True)
+class TagWriter:
+    """Turn a value into JSON data, tagging what JSON lacks.
+
+    A container that needs no tag is given back itself, not a copy. With `mask`, secrets become `[SECRET]`.
+    """
+
+    tags: TagTable
+    typed: WriterFor
+    max_depth: int
+    mask: bool = False
+
+    def write(self, value: object) -> Any:
+        """Write one value; one that has no exact JSON form raises `SerializationError` with its path."""
+        return self._write(value, self.max_depth)
+
+    def _write(self, value: object, budget: int) -> Any:
+        kind = type(value)
+        if kind in _AS_IT_IS:
+            return value
+        if kind in _NUMBERS:
+            return value if _is_plain_number(value) else self._tagged(_TAG_OF[kind], value, budget)
+        if budget == 0:
+            raise SerializationError(
+                f"a {kind.__name__} is nested too deeply, or contains itself: flatten it or raise max_depth"
+            )
+        if kind is list:
+            return self._write_list(value, budget - 1)
+        if kind is dict:
+            return self._write_dict(value, budget - 1)
+        return self._write_tagged(value, budget - 1)
+
+    def _write_tagged(self, value: object, budget: int) -> Any:
+        tag = self.tags.by_class.get(type(value))
+        if tag is None:
+            raise _refusal(value)
+        return MASK if self.mask and tag.cls is Secret else self._tagged(tag, value, budget)
+
+    def _write_list(self, items: Any, budget: int) -> list[Any]:
+        written: list[Any] = items
+        for index, item in enumerate(items):
+            if type(item) in _AS_IT_IS:
+                continue
+            data = self._item(item, index, budget)
+            if data is not item:
+                written = list(items) if written is items else written
+                written[index] = data
+        return written
+
+    def _write_dict(self, items: Any, budget: int) -> dict[str, Any]:
+        if not all(type(key) is str for key in items):
+            return self._tagged(MAP, items, budget)
+        if TYPE_KEY in items:
+            return self._tagged(OBJECT, items, budget)
+        written: dict[str, Any] = items
+        for key, item in items.items():
+            if type(item) in _AS_IT_IS:
+                continue
+            data = self._item(item, key, budget)
+            if data is not item:
+                written = dict(items) if written is items else written
+                written[key] = data
+        return written
+
+    def _item(self, item: object, at: Segment | None, budget: int) -> Any:
+        try:
+            return self._write(item, budget)
+        except SerializationError as error:
+            raise error.inside(at) from None
+
+    def _tagged(self, tag: Tag, value: object, budget: int) -> dict[str, Any]:
+        encoders = (self._encoder(argument, budget) for argument in tag.arguments)
+        return tag.envelope(write_data(tag, value, *encoders))
+
+    def _encoder(self, argument: Any, budget: int) -> Encode:
+        if argument is Any:
+            return lambda item, at: self._item(item, at, budget)
+        return item_converter(self.typed(argument))
+
+
+@frozen(kw_only=True)
+class TagReader:
+    """Turn JSON data back into the value that a `TagWriter` wrote; containers are always new."""
+
+    tags: TagTable
+    typed: ReaderFor
+
+    def read(self, data: Any) -> Any:
+        """Read one value; an unknown tag or malformed data raises `SerializationError` with its path."""
+        kind = class_of(data)
+        if kind is list:
+            return [
+                self.item(item, index) if type(item) in _CONTAINERS else item
+                for index, item in enumerate(data)
+            ]
+        if kind is not dict:
+            return data
+        if TYPE_KEY in data:
+            return self.envelope(data)
+        return {
+            key: self.item(item, key) if type(item) in _CONTAINERS else item for key, item in data.items()
+        }
+
+    def item(self, data: object, at: Segment | None) -> Any:
+        """Read one item of a container."""
+        try:
+            return self.read(data)
+        except SerializationError as error:
+            raise error.inside(at) from None
+
+    def envelope(self, data: dict[str, Any]) -> Any:
+        """Read a tagged value."""
+        tag = self.tags.of_envelope(data)
+        return tag.read(data["data"], *map(self._decoder, tag.arguments))
+
+    def _decoder(self, argument: Any) -> Decode:
+        return self.item if argument is Any else item_converter(self.typed(argument))
+
+
+def write_data(tag: Tag, value: object, *encode: Encode) -> Any:
+    """Write a value's data under its tag; what the tag's function raises becomes `SerializationError`."""
+    try:
+        return tag.to_data(value, *encode)
+    except SerializationError:
+        raise
+    except Exception as error:
+        raise SerializationError(
+            f"cannot write a {type(value).__name__}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def item_converter(convert: Callable[[Any], Any]) -> Encode:
+    """Give a converter that knows the place of each item, for the path of an error."""
+    return partial(_convert_item, convert)
+
+
+def _convert_item(convert: Callable[[Any], Any], item: object, at: Segment | None) -> Any:
+    try:
+        return convert(item)
+    except SerializationError as error:
+        raise error.inside(at) from None
+
+
+_TAG_OF: Final[Mapping[type, Tag]] = {int: INT, float: FLOAT}
+
+
+def _refusal(value: object) -> SerializationError:
+    base = next((cls.__name__ for cls in type(value).__mro__[1:] if cls in _SUBCLASSED), None)
+    if base is not None:
+        advice = f"it would come back as a plain {base}; convert it or register its class"
+        return SerializationError(f"cannot write {describe(value)}: {advice}")
+    return SerializationError(f"cannot write {describe(value)}: store plain data, or register its class")
+
+
+_SUBCLASSED: Final = frozenset({str, int, float, bytes, list, dict, tuple, set, frozenset})
