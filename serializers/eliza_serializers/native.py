@@ -46,7 +46,7 @@ class Part:
         return partial(_accepts, self.types, self.check)
 
 
-class NotNative(Exception):  # noqa: N818 - a turn on the planner's way, not a failure that a caller sees
+class NotNative(Exception):
     """Say that msgspec alone is not faithful for a type."""
 
 

@@ -86,7 +86,7 @@ def is_deeper(data: Any, *, max_depth: int) -> bool:
         level = [
             child
             for node in level
-            for child in (node.values() if type(node) is dict else node)
+            for child in (node.values() if node.__class__ is dict else node)
             if type(child) in _CONTAINERS
         ]
     return bool(level)
