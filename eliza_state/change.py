@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from eliza_state.codec import encode
 from eliza_state.ids import decode_id
 from eliza_state.path import Path
+from eliza_state.tree import Transition
 
 _HEADER = struct.Struct("<qqqi")
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
@@ -83,16 +84,25 @@ class SliceChange(NamedTuple):
 class Change(NamedTuple):
     """What came of one event.
 
-    `slices` holds the slices that changed, the root's first; empty when the event changed nothing, or when
-    it was a `duplicate` of a record that the journal already had. `event` is the event's instance; `None`
-    for a record whose class is not known here. `origin` tells whether this process wrote the record.
+    `event` is the event's instance. `transitions` holds what it changed, the root's slices first: empty
+    when it changed nothing, or when it was a `duplicate` of a record that the journal already had; `slices`
+    gives the same with the paths of the scopes. `origin` tells whether this process wrote the record.
     """
 
     record: Record
     event: Any
-    slices: tuple[SliceChange, ...] = ()
+    transitions: Sequence[Transition] = ()
     duplicate: bool = False
     origin: Literal["local", "remote"] = "local"
+
+    @property
+    def slices(self) -> tuple[SliceChange, ...]:
+        """The slices that changed, with the paths of their scopes, the root's first."""
+        steps = self.record.path.steps
+        return tuple(
+            SliceChange(Path(steps[:depth]), name, before, after)
+            for depth, name, before, after in self.transitions
+        )
 
     @property
     def path(self) -> Path:
@@ -112,9 +122,11 @@ class Change(NamedTuple):
     @property
     def before(self) -> Mapping[str, Any]:
         """The changed slices of the addressed scope as they were, by name."""
-        return {change.module: change.before for change in self.slices if change.path == self.record.path}
+        own = len(self.record.path.steps)
+        return {name: before for depth, name, before, _ in self.transitions if depth == own}
 
     @property
     def after(self) -> Mapping[str, Any]:
         """The changed slices of the addressed scope as they are now, by name."""
-        return {change.module: change.after for change in self.slices if change.path == self.record.path}
+        own = len(self.record.path.steps)
+        return {name: after for depth, name, _, after in self.transitions if depth == own}

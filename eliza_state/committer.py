@@ -14,41 +14,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import attrs
-
 from eliza_state.change import Record
 from eliza_state.errors import StateError, StoreError
-from eliza_state.heads import Heads, Pending
+from eliza_state.heads import Heads
 from eliza_state.journal.contract import Appended, Conflict, Journal
 from eliza_state.journal.writer import Outcome, Writer
+from eliza_state.pending import Group, Pending
 from eliza_state.problems import Problem, Problems
 from eliza_state.snapshotter import Snapshotter
 
 _MAX_BATCH: Final = 2_000
 _RETRY_S: Final = 0.2
-
-
-@attrs.define(eq=False)
-class Group:
-    """Events that become durable in one transaction; `durable` is done when they are.
-
-    It fails with the error that took the whole group back. Of a `lenient` group those that are refused are
-    left out; otherwise one refusal takes the others back. A group without members marks a place in the
-    queue.
-    """
-
-    members: list[Pending]
-    durable: asyncio.Future[None]
-    lenient: bool = False
-
-    def settle(self, error: StateError | None = None) -> None:
-        """Wake whoever waits; a caller that was cancelled has gone."""
-        if self.durable.done():
-            return
-        if error is None:
-            self.durable.set_result(None)
-        else:
-            self.durable.set_exception(error)
 
 
 class Committer:
@@ -85,9 +61,10 @@ class Committer:
         self._timer: asyncio.Handle | None = None
         self._shrunk = asyncio.Event()
         self._broken: StoreError | None = None
+        if writer is None and journal.durable:
+            self._broken = StoreError("the store is open for reading only; open it for writing to dispatch")
         self._queued = 0
         self._written = heads.applied
-        self._recorded_at_us = 0
 
     @property
     def queued(self) -> int:
@@ -122,32 +99,40 @@ class Committer:
                 " try again later"
             ) from None
 
-    def enter(self, members: list[Pending], *, lenient: bool = False) -> asyncio.Future[None] | None:
+    def enter(self, members: list[Pending], *, lenient: bool = False) -> Group | None:
         """Reduce a group on the heads and send it on its way; nothing waits in here.
 
-        Return what is done once the group is durable, or `None` when it is. Raises what refuses a group that
-        is not lenient; then it has left no trace.
+        Return the group to wait for, or `None` when it is durable already. Raises what refuses a group
+        that is not lenient; then it has left no trace.
         """
         if self._broken is not None:
             raise self._broken
         self._heads.enter(members, lenient=lenient)
         members = [pending for pending in members if pending.result is None]
-        if self._writer is None or not any(pending.plan.stored for pending in members):
+        if self._writer is None or not self._has_to_wait(members):
             self._commit_at_once(members)
             return None
         group = self._put(members, lenient=lenient)
         if self._buffer_s is not None:
             self._announce(members)
-        return group.durable
+        return group
+
+    def _has_to_wait(self, members: Sequence[Pending]) -> bool:
+        """Tell whether a group is to be stored, or builds on what others have made of the heads so far."""
+        if any(pending.plan.stored for pending in members):
+            return True
+        if self._buffer_s is not None:
+            return False
+        changed = (pending.scope.chain[depth] for pending in members for depth, *_ in pending.transitions)
+        return any(scope.pending > sum(scope in each.scope.chain for each in members) for scope in changed)
 
     def _commit_at_once(self, members: Sequence[Pending]) -> None:
         """Commit to a journal that never waits, or, where all are volatile, to none."""
         position, recorded_at_us = self._heads.applied, self._journal.clock()
         drafts = [pending.draft() for pending in members if pending.plan.stored]
         if drafts:
-            first, recorded_at_us, _ = self._journal.append(drafts, after=self._written)
+            first, recorded_at_us, _ = self._journal.append(drafts, after=self._journal.head())
             position = first - 1
-            self._written += len(drafts)
         for pending in members:
             position += pending.plan.stored
             self._finish(pending, position, recorded_at_us)
@@ -160,16 +145,15 @@ class Committer:
 
     def _announce(self, members: Sequence[Pending]) -> None:
         """Publish what is still to be written: nobody else may write, so the positions are known."""
-        self._recorded_at_us = max(self._journal.clock(), self._recorded_at_us)
+        root = members[0].scope.chain[0]
+        recorded_at_us = max(self._journal.clock(), root.last_activity_us)
         for pending in members:
-            pending.recorded_at_us = self._recorded_at_us
+            pending.recorded_at_us = recorded_at_us
             position = self._heads.applied + pending.plan.stored
-            self._heads.show(pending, position=position, recorded_at_us=self._recorded_at_us)
+            self._heads.show(pending, position=position, recorded_at_us=recorded_at_us)
 
     def _put(self, members: list[Pending], *, lenient: bool = False) -> Group:
-        group = Group(members, self._loop.create_future(), lenient)
-        # A group that nobody waits for any more is no reason for a complaint about its outcome.
-        group.durable.add_done_callback(lambda future: future.cancelled() or future.exception())
+        group = Group(members, lenient)
         self._queue.append(group)
         self._queued += len(members)
         self._schedule()
@@ -181,7 +165,7 @@ class Committer:
             return
         marker = self._put([])
         self._hurry()
-        await asyncio.shield(marker.durable)
+        await marker.settled()
 
     async def close(self) -> None:
         """Take no more events, and write what has entered; `StoreError` if some of it could not be."""
@@ -227,6 +211,8 @@ class Committer:
         drafts = [pending.draft() for pending in _stored(batch)]
         if drafts and self._writer is not None:
             self._writer.append(drafts, after=self._written, done=self._written_batch, alone=len(drafts) == 1)
+        elif self._buffer_s is None:
+            self._publish(batch, Appended(self._written + 1, self._journal.clock()))
         else:
             self._conclude(batch)
 
@@ -267,7 +253,7 @@ class Committer:
                 heads.follow(record)
             for pending in members:
                 heads.refold(pending)
-            self._enter_again()
+            self._enter_again(outcome.missed)
         position = outcome.first_position - 1
         for pending in members:
             position += pending.plan.stored
@@ -289,11 +275,12 @@ class Committer:
         for record in conflict.missed:
             self._heads.follow(record)
         self._written = self._heads.applied
-        self._enter_again()
+        self._enter_again(conflict.missed)
 
-    def _enter_again(self) -> None:
+    def _enter_again(self, missed: Sequence[Record] = ()) -> None:
+        known = {(record.path, record.key): record for record in missed}
         for group in self._queue:
-            error = self._heads.enter_again(group.members, lenient=group.lenient)
+            error = self._heads.enter_again(group.members, lenient=group.lenient, missed=known)
             if error is not None:
                 group.settle(error)
 
@@ -336,5 +323,6 @@ def _stored(batch: Sequence[Group]) -> Iterator[Pending]:
     """The events of a batch that the journal takes."""
     for group in batch:
         for pending in group.members:
-            if pending.plan.stored and not isinstance(pending.result, StateError):
+            answered = isinstance(pending.result, StateError) or (pending.result and pending.result.duplicate)
+            if pending.plan.stored and not answered:
                 yield pending

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -13,10 +14,12 @@ from eliza_state import codec
 from eliza_state.change import Change, Record
 from eliza_state.committer import Committer
 from eliza_state.errors import InvalidEvent, StaleState, StateError
-from eliza_state.heads import Pending
+from eliza_state.heads import Heads
 from eliza_state.ids import UuidFactory, encode_id
 from eliza_state.journal.contract import Journal
+from eliza_state.journal.memory import MemoryJournal
 from eliza_state.path import Path
+from eliza_state.pending import Pending
 from eliza_state.scopes import LiveScope, Scopes
 from eliza_state.tree import Plan, Tree
 
@@ -43,33 +46,52 @@ class Dispatch:
 class Dispatcher:
     """Turn requests into pending events and hand them to the committer."""
 
-    def __init__(self, tree: Tree, scopes: Scopes, journal: Journal, *, committer: Committer) -> None:
+    def __init__(
+        self, tree: Tree, scopes: Scopes, journal: Journal, *, heads: Heads, committer: Committer
+    ) -> None:
         self._tree = tree
         self._scopes = scopes
         self._journal = journal
+        self._heads = heads
         self._committer = committer
+        self._memory = journal if isinstance(journal, MemoryJournal) else None
         self._next_id = UuidFactory()
         self._on_the_way: dict[tuple[Path, bytes], Pending] = {}
         self._pause: asyncio.Future[None] | None = None
 
+    def dispatch_now(self, scope: LiveScope, event: Any) -> Change | None:
+        """Dispatch one event if nothing has to be waited for; `None` if something has."""
+        journal = self._memory
+        plan = scope.plans.get(type(event))
+        if journal is None or plan is None or not plan.stored or self._pause is not None:
+            return None
+        return self._heads.commit_now(scope, plan, event, journal)
+
     async def dispatch(self, path: Path, event: Any) -> Change:
-        """Dispatch one event that has nothing with it; the shortest way through."""
+        """Dispatch one event that has nothing with it."""
         scope = self._scopes.find(path)
         if scope is None or self._pause is not None or self._committer.is_full:
             scope = await self._ready(path)
+        scope.used = True
         plan = self._plan(event, scope)
         pending = Pending(event, plan, scope, self._next_id(), self._content(event, plan))
-        durable = self._committer.enter([pending])
-        if durable is not None and not self._committer.is_buffered:
-            await asyncio.shield(durable)
+        group = self._committer.enter([pending])
+        if group is not None and not self._committer.is_buffered:
+            await group.settled()
         return _result(pending)
 
     async def _ready(self, path: Path) -> LiveScope:
-        if self._pause is not None:
-            await asyncio.shield(self._pause)
-        if self._committer.is_full:
-            await self._committer.room()
-        return await self._scopes.load(path)
+        """Return the live scope once an event may enter; nothing may be awaited between this and that."""
+        while True:
+            scope = self._scopes.find(path)
+            if self._pause is not None:
+                await asyncio.shield(self._pause)
+            elif self._committer.is_full:
+                await self._committer.room()
+            elif scope is None:
+                await self._scopes.load(path)
+            else:
+                return scope
 
     def _plan(self, event: Any, scope: LiveScope) -> Plan:
         plan = self._tree.plan(type(event), scope.level)
@@ -85,28 +107,27 @@ class Dispatcher:
     ) -> list[Change | StateError]:
         """Dispatch several events in one transaction; see `StateManager.dispatch_all`."""
         requests = list(requests)
-        if self._pause is not None or self._committer.is_full:
-            await self._ready(Path())
         entries: list[_Entry] = []
         async with self._scopes.held(
             self._tree.hierarchy.check(request.to) for request in requests
         ) as scopes:
+            await self._ready(Path())
             members: list[Pending] = []
             try:
                 for request in requests:
                     entry = self._take_up(request, scopes[request.to], lenient=return_exceptions)
                     entries.append(entry)  # on an error, those before it must be known
                 members += [entry.pending for entry in entries if entry.pending and not entry.duplicate]
-                durable = self._committer.enter(members, lenient=return_exceptions)
+                group = self._committer.enter(members, lenient=return_exceptions)
             except BaseException:
                 self._forget(entries)
                 raise
         for pending in members:
-            pending.durable = durable
-        if durable is None:
+            pending.group = group
+        if group is None:
             self._forget(entries)
         else:
-            durable.add_done_callback(lambda _: self._forget(entries))
+            group.on_settled = partial(self._forget, entries)
         return [await self._outcome(entry, lenient=return_exceptions) for entry in entries]
 
     def _take_up(self, request: Dispatch, scope: LiveScope, *, lenient: bool) -> _Entry:
@@ -121,6 +142,8 @@ class Dispatcher:
     def _entry(self, request: Dispatch, event: Any, scope: LiveScope) -> _Entry:
         """Make a pending event of a request, or find the one, or the record, that has its id already."""
         plan = self._plan(event, scope)
+        if request.cause is not None:
+            _key(request.cause)
         if request.id is None:
             key: bytes = self._next_id()
         else:
@@ -148,9 +171,9 @@ class Dispatcher:
         if pending is None:
             assert entry.result is not None
             return entry.result
-        if pending.result is None and pending.durable is not None:
+        if pending.result is None and pending.group is not None:
             try:
-                await asyncio.shield(pending.durable)
+                await pending.group.settled()
             except StateError as error:
                 if lenient:
                     return error
@@ -158,7 +181,7 @@ class Dispatcher:
         result = pending.result
         assert result is not None
         if isinstance(result, Change):
-            return result._replace(slices=(), duplicate=True) if entry.duplicate else result
+            return result._replace(transitions=(), duplicate=True) if entry.duplicate else result
         if not lenient:
             raise result
         return result
@@ -205,6 +228,10 @@ class Dispatcher:
             except StaleState:
                 continue
             return [change for change in changes if isinstance(change, Change)]
+
+    def close(self) -> None:
+        """Send further dispatches to the committer, which refuses them once it is closed."""
+        self._memory = None
 
     @contextlib.asynccontextmanager
     async def paused(self) -> AsyncGenerator[None]:

@@ -69,7 +69,8 @@ def event(
     `version` is the schema version of its payload; `upcasters` must hold one function for every earlier
     version (1 … version - 1). Declaring an event changes nothing global: a store knows the events that its
     modules handle.
-    Raises `RegistrationError` for a malformed name, a version below 1 or a missing upcaster.
+    Raises `RegistrationError` for a malformed name, a version below 1, a missing upcaster or an attrs class
+    that is not frozen.
     """
     steps = dict(upcasters or {})
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
@@ -83,7 +84,10 @@ def event(
         )
 
     def declare(cls: C) -> C:
-        frozen: Any = cls if attrs.has(cls) else attrs.frozen(kw_only=True)(cls)
+        # A subclass of an attrs class is one itself only when it says so.
+        frozen: Any = cls if "__attrs_attrs__" in vars(cls) else attrs.frozen(kw_only=True)(cls)
+        if frozen.__setattr__ is object.__setattr__ or not _is_frozen(frozen):
+            raise RegistrationError(f"{name}: an event is frozen; declare {cls.__qualname__} with attrs.frozen")
         setattr(frozen, _ATTRIBUTE, EventType(name, frozen, version, steps, ends_scope))
         return cast("C", frozen)
 
@@ -95,7 +99,8 @@ def event_type(cls: type) -> EventType:
 
     Raises `RegistrationError` for a class without it; a subclass does not inherit its parent's name.
     """
-    found: EventType | None = vars(cls).get(_ATTRIBUTE)
+    found: EventType | None = vars(cls).get(_ATTRIBUTE) if isinstance(cls, type) else None
     if found is None:
-        raise RegistrationError(f"{cls.__qualname__} is no event; declare it with @event('its_name')")
+        named = getattr(cls, "__qualname__", repr(cls))
+        raise RegistrationError(f"{named} is no event; declare it with @event('its_name')")
     return found

@@ -6,40 +6,43 @@ import secrets
 import time
 import uuid
 
-_NODE_BITS = 32
-_COUNTER_BITS = 42
 _END = b"\xff"
 _UUID_BYTES = 16
 # version 7 in bits 76 to 79, variant 0b10 in bits 62 and 63
 _FIXED = (0x7 << 76) | (0x2 << 62)
+_COUNTER = 1 << 32
+_STEPS = 1 << 29
 
 
 class UuidFactory:
     """Make UUIDs of version 7 (RFC 9562, section 5.7).
 
-    The 74 bits after the millisecond are a 42-bit counter that starts at random in each millisecond and 32
-    random bits of this factory (RFC 9562, section 6.2, method 1), so ids of one factory ascend even when
-    the clock stands still or steps back. One factory belongs to one thread.
+    Behind the millisecond come 12 random bits, a counter of 30 bits that starts at random below half of its
+    range, and 32 random bits of this factory (RFC 9562, section 6.2, method 1), so ids of one factory
+    ascend even when the clock stands still or steps back. One factory belongs to one thread.
     """
 
+    __slots__ = ("_left", "_millisecond", "_node", "_number")
+
     def __init__(self) -> None:
-        self._node = secrets.randbits(_NODE_BITS)
+        self._node = secrets.randbits(32)
         self._millisecond = 0
-        self._counter = 0
+        self._number = 0
+        self._left = 0
 
     def __call__(self) -> bytes:
         """Return the next id as its 16 bytes."""
         millisecond = time.time_ns() // 1_000_000
-        if millisecond > self._millisecond:
-            self._millisecond = millisecond
-            # The top bit stays free, so that 2**41 ids fit into a millisecond before the counter is full.
-            self._counter = secrets.randbits(_COUNTER_BITS - 1)
-        else:
-            self._counter += 1
-        # 12 bits of the counter go beside the version, 30 below the variant, the node's 32 last.
-        high, low = self._counter >> 30, self._counter & 0x3FFF_FFFF
-        number = self._millisecond << 80 | _FIXED | high << 64 | low << _NODE_BITS | self._node
-        return number.to_bytes(16, "big")
+        if millisecond <= self._millisecond and self._left:
+            self._left -= 1
+            self._number = number = self._number + _COUNTER
+            return number.to_bytes(_UUID_BYTES, "big")
+        self._millisecond = max(millisecond, self._millisecond + 1)
+        self._left = _STEPS
+        entropy = secrets.randbits(41)
+        high, low = entropy >> 29, entropy & (_STEPS - 1)
+        self._number = self._millisecond << 80 | _FIXED | high << 64 | low << 32 | self._node
+        return self._number.to_bytes(_UUID_BYTES, "big")
 
 
 def encode_id(text: str) -> bytes:

@@ -58,6 +58,21 @@ TRANSITIONS: Final = {
 }
 
 
+SAVED: Final = {
+    start: TRANSITIONS[TRANSITIONS[start, Step.CHANGE], Step.SAVE]
+    for start in Phase
+    if (start, Step.CHANGE) in TRANSITIONS
+}
+"""Where a change that is saved at once leads: `change` and `save` in one."""
+
+LIVED_ON: Final = {
+    (start, ended): TRANSITIONS[start, Step.END if ended else Step.CONTINUE]
+    for start in SAVED.values()
+    for ended in (False, True)
+}
+"""Where a scope goes once its saved change is announced: on, or, if it has ended, no further."""
+
+
 class IllegalStep(StateError):
     """A scope was asked to take a step that its phase does not allow."""
 

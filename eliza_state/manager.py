@@ -126,7 +126,9 @@ class StateManager:
             max_queued=limits.max_queued,
             queue_timeout_ms=limits.queue_timeout_ms,
         )
-        self._dispatcher = Dispatcher(tree, self._scopes, journal, committer=self._committer)
+        self._dispatcher = Dispatcher(
+            tree, self._scopes, journal, heads=self._heads, committer=self._committer
+        )
         self._root = Scope(
             Path(), Access(tree, self._scopes, self._reading, self._dispatcher, self._flushed_position)
         )
@@ -183,7 +185,11 @@ class StateManager:
             manager._closing = closing.pop_all()
         if lease is not None and lease.is_unsafe:
             manager.problems.report(Problem("journal", UNSAFE_SHARING))
-        await manager._scopes.load(Path())
+        try:
+            await manager._scopes.load(Path())
+        except BaseException:
+            await manager.close()
+            raise
         return manager
 
     async def close(self) -> None:
@@ -194,6 +200,7 @@ class StateManager:
         if self._closed:
             return
         self._closed = True
+        self._dispatcher.close()
         try:
             await self._committer.close()
         finally:
@@ -203,6 +210,7 @@ class StateManager:
             if self._writer is not None:
                 await self._writer.close()
             self._reading.close()
+            self._scopes.close()
             await self._closing.aclose()
 
     async def __aenter__(self) -> Self:

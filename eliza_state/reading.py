@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from eliza_state.change import Record
+from eliza_state.errors import StoreError
 from eliza_state.journal.contract import Journal, ScopeFacts
 from eliza_state.path import Path
 from eliza_state.problems import Problems
@@ -28,16 +29,19 @@ class Reading:
         self._journal = journal
         self._problems = problems
         self._threads = ThreadPoolExecutor(_THREADS, "eliza-state-reader") if journal.durable else None
+        self._closed = False
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Run a function that reads and return what it returns or raises."""
+        """Run a function that reads and return what it returns or raises; `StoreError` once closed."""
+        if self._closed:
+            raise StoreError("the manager is closed; open the store anew")
         if self._threads is None:
             return function()
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     async def recover(self, path: Path, *, until: int) -> Recovered:
         """Return the state of a scope at a position; a scope nobody wrote to costs no thread."""
-        if not self._journal.knows(path):
+        if not self._closed and not self._journal.knows(path):
             return Recovered(self._tree.initial(self._tree.hierarchy.level(path)))
         report = self._problems.report
         return await self.run(lambda: recover(self._tree, self._journal, path, until=until, report=report))
@@ -63,5 +67,6 @@ class Reading:
 
     def close(self) -> None:
         """End the threads; reads under way are waited for."""
+        self._closed = True
         if self._threads is not None:
             self._threads.shutdown()

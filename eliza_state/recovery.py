@@ -86,9 +86,7 @@ def read_event(tree: Tree, record: Record, report: Report) -> Any:
 def reduce_slice(step: Step, state: Any, event: Any, *, record: Record, report: Report) -> Any:
     """Fold one event into one slice; a reducer that raises leaves the slice unchanged and is reported."""
     try:
-        if step.handler.takes_path:
-            return step.handler.reduce(state, event, record.path)
-        return step.handler.reduce(state, event)
+        return step.reduce(state, event, record.path) if step.takes_path else step.reduce(state, event)
     except Exception as error:  # noqa: BLE001  # the log is the truth: no reducer can make it unreadable
         message = f"module {step.name!r} failed on record {record.position} ({record.event}): {error}"
         report(Problem("reducer", message, record.path, error))

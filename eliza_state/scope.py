@@ -49,15 +49,16 @@ class Access:
     """Return the last position, once all that was announced up to it can be read from the journal."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Scope:
     """A handle on one scope: cheap to make, valid as long as its manager is open.
 
     The scope need not exist: it does from its first event on.
     """
 
-    path: Path
-    access: Access = attrs.field(repr=False, eq=False)
+    path: Path = attrs.field(on_setattr=attrs.setters.frozen)
+    access: Access = attrs.field(repr=False, on_setattr=attrs.setters.frozen)
+    _seen: LiveScope | None = attrs.field(default=None, init=False, repr=False)
 
     @property
     def level(self) -> str:
@@ -113,14 +114,12 @@ class Scope:
         `ScopeArchived`, `ReducerError` (a bug in a module), `StoreError`. In every case nothing has changed.
         """
         dispatcher = self.access.dispatcher
-        if (
-            payload is None
-            and id is None
-            and cause is None
-            and expected_version is None
-            and type(event) is not str
-        ):
-            return await dispatcher.dispatch(self.path, event)
+        alone = id is None and cause is None and expected_version is None
+        if alone and payload is None and type(event) is not str:
+            scope = self._seen
+            if scope is None or not scope.in_memory:
+                scope = await self._live()
+            return dispatcher.dispatch_now(scope, event) or await dispatcher.dispatch(self.path, event)
         request = Dispatch(
             event, self.path, payload=payload, id=id, cause=cause, expected_version=expected_version
         )
@@ -189,7 +188,11 @@ class Scope:
         return at
 
     async def _live(self) -> LiveScope:
-        return self.access.scopes.find(self.path) or await self.access.scopes.load(self.path)
+        scope = self._seen
+        if scope is None or not scope.in_memory:
+            scope = self._seen = await self.access.scopes.load(self.path)
+        scope.used = True
+        return scope
 
     async def version(self) -> int:
         """Return how many records were addressed to this scope."""
@@ -206,6 +209,7 @@ class Scope:
 
     async def children(self) -> list[Scope]:
         """Return handles on the scopes right below that have records at or below them, oldest first."""
+        await self.access.position()
         paths = await self.access.reading.children(self.path)
         return [Scope(path, self.access) for path in paths]
 

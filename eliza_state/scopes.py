@@ -13,7 +13,7 @@ import attrs
 from eliza_state.lifecycle import Phase, Step, advance
 from eliza_state.path import Path
 from eliza_state.recovery import Recovered
-from eliza_state.tree import Tree
+from eliza_state.tree import Plan, Tree
 
 
 @attrs.define(eq=False)
@@ -30,6 +30,7 @@ class LiveScope:
 
     path: Path
     level: str
+    plans: dict[type, Plan]
     chain: tuple[LiveScope, ...]
     published: dict[str, Any]
     head: dict[str, Any]
@@ -52,6 +53,7 @@ class LiveScope:
     size_bytes: int = 0
     snapshotting: bool = False
     in_memory: bool = True
+    used: bool = True
 
     def take(self, step: Step) -> None:
         """Go on to the next phase of the scope's life."""
@@ -78,10 +80,12 @@ Recover = Callable[[Path], Awaitable[Recovered]]
 
 
 class Scopes:
-    """Hold the live scopes, the least recently used first.
+    """Hold the live scopes.
 
     `max_scopes` and `max_bytes` bound what idle scopes may occupy; scopes with records under way or live
-    scopes below them stay.
+    scopes below them stay. Who goes first is found by the clock algorithm (Corbato, "A Paging Experiment
+    with the Multics System", 1968): whoever touches a scope marks it as `used`, which costs next to nothing,
+    and a look for room passes a marked one over once.
     """
 
     def __init__(self, tree: Tree, recover: Recover, *, max_scopes: int, max_bytes: int) -> None:
@@ -118,7 +122,7 @@ class Scopes:
         while True:
             scope = self._live.get(path)
             if scope is not None:
-                self._live.move_to_end(path)
+                scope.used = True
                 return scope
             loading = self._loading.get(path)
             if loading is None:
@@ -126,15 +130,19 @@ class Scopes:
             await asyncio.shield(loading.task)
 
     async def _load(self, path: Path) -> LiveScope:
+        parent: LiveScope | None = None
         try:
+            if path.parent is not None:
+                parent = await self.load(path.parent)
+                parent.held += 1
             while True:
-                parent = None if path.parent is None else await self.load(path.parent)
                 self._loading[path].outdated = False
                 recovered = await self._recover(path)
-                if self._loading[path].outdated or (parent is not None and not parent.in_memory):
-                    continue
-                return self._add(path, parent, recovered)
+                if not self._loading[path].outdated:
+                    return self._add(path, parent, recovered)
         finally:
+            if parent is not None:
+                parent.held -= 1
             del self._loading[path]
 
     def _add(self, path: Path, parent: LiveScope | None, recovered: Recovered) -> LiveScope:
@@ -142,7 +150,8 @@ class Scopes:
         above, heads = ((), ()) if parent is None else (parent.chain, parent.heads)
         scope = LiveScope(
             path=path,
-            level=self._tree.hierarchy.level(path),
+            level=(level := self._tree.hierarchy.level(path)),
+            plans=self._tree.plans[level],
             chain=(),
             published=recovered.slices,
             head=head,
@@ -192,6 +201,8 @@ class Scopes:
 
     async def reload_slices(self) -> None:
         """Give every live scope the slices of modules that were registered since; nothing is under way."""
+        for loading in self._loading.values():
+            loading.outdated = True
         for scope in tuple(self._live.values()):
             missing = self._tree.modules(scope.level).keys() - scope.published.keys()
             if missing:
@@ -205,18 +216,27 @@ class Scopes:
         return len(self._live) > self._max_scopes or self.size_bytes > self._max_bytes
 
     def evict(self) -> None:
-        """Drop idle scopes, the least recently used first, until a tenth of the bounds is free again.
+        """Drop idle scopes that were not used of late, until a tenth of the bounds is free again.
 
         Freeing some at a time makes the look for idle ones cost a few steps a scope dropped.
         """
         if not self.crowded:
             return
         spare_scopes, spare_bytes = self._max_scopes * 9 // 10, self._max_bytes * 9 // 10
-        for scope in tuple(self._live.values()):
+        for scope in (*self._live.values(), *self._live.values()):
             if len(self._live) <= spare_scopes and self.size_bytes <= spare_bytes:
                 return
-            if _is_idle(scope):
+            if scope.used:
+                scope.used = False
+                self._live.move_to_end(scope.path)
+            elif scope.in_memory and _is_idle(scope):
                 self._drop(scope)
+
+    def close(self) -> None:
+        """Let go of all scopes; whoever comes for one has it read anew, which a closed store refuses."""
+        for scope in self._live.values():
+            scope.in_memory = False
+        self._live.clear()
 
     def _drop(self, scope: LiveScope) -> None:
         del self._live[scope.path]

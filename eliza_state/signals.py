@@ -50,7 +50,7 @@ class Filter:
             return False
         if self.event is not None and change.record.event != self.event:
             return False
-        return self.module is None or any(changed.module == self.module for changed in change.slices)
+        return self.module is None or any(name == self.module for _, name, _, _ in change.transitions)
 
 
 class Subscription:
@@ -106,21 +106,21 @@ class Signals:
             self._undelivered.append(change)
             return
         self._delivering = True
+        undelivered = self._undelivered
         try:
-            self._deliver(change)
-            while self._undelivered:
-                self._deliver(self._undelivered.popleft())
+            while True:
+                for receiver in self._receivers:
+                    try:
+                        receiver(change)
+                    except Exception as error:  # noqa: BLE001  # one receiver must not stop the others
+                        self._failed(receiver, change, error)
+                if self.changed.receivers:
+                    self._deliver_to_signal(change)
+                if not undelivered:
+                    return
+                change = undelivered.popleft()
         finally:
             self._delivering = False
-
-    def _deliver(self, change: Change) -> None:
-        for receiver in self._receivers:
-            try:
-                receiver(change)
-            except Exception as error:  # noqa: BLE001  # one receiver must not stop the others
-                self._failed(receiver, change, error)
-        if self.changed.receivers:
-            self._deliver_to_signal(change)
 
     def _deliver_to_signal(self, change: Change) -> None:
         for kept in self.changed.receivers_for(self._sender):

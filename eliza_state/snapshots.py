@@ -174,9 +174,7 @@ class _Reading:
         self._place = place
 
     def column(self, item_type: Any, column: _Column) -> Log[Any]:
-        tail = chunk_from_data(
-            SERIALIZER.decoder(list[item_type])(bytes(column.tail)), column.dead
-        )
+        tail = chunk_from_data(SERIALIZER.decoder(list[item_type])(bytes(column.tail)), column.dead)
         full: list[Chunk[Any] | LazyChunk[Any]] = [self._lazy(item_type, entry) for entry in column.chunks]
         return Log.from_chunks([*full, tail])
 

@@ -8,16 +8,19 @@ here waits, reads a clock or keeps state besides the registrations.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from eliza_state.errors import ReducerError, RegistrationError, Rejected, UnknownTransition
 from eliza_state.event import EventType, event_type
-from eliza_state.module import Composition, Handler, StateModule, check_module
+from eliza_state.module import Composition, StateModule, check_module
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 
 Slices: TypeAlias = Mapping[str, Any]
 """Slice name → state, of one scope."""
+
+Transition: TypeAlias = tuple[int, str, Any, Any]
+"""One slice that an event changed: the depth of its scope on the chain, its name, before and after."""
 
 
 class Step(NamedTuple):
@@ -25,7 +28,8 @@ class Step(NamedTuple):
 
     depth: int
     name: str
-    handler: Handler
+    reduce: Callable[..., Any]
+    takes_path: bool
     module: StateModule[Any]
 
 
@@ -38,15 +42,6 @@ class Plan(NamedTuple):
     event: EventType
     steps: tuple[Step, ...]
     stored: bool
-
-
-class Transition(NamedTuple):
-    """One slice that an event changed: the depth of its scope on the chain, its name, before and after."""
-
-    depth: int
-    name: str
-    before: Any
-    after: Any
 
 
 class Tree:
@@ -66,7 +61,7 @@ class Tree:
         self._slices: dict[str, dict[str, StateModule[Any]]] = {level: {} for level in hierarchy.levels}
         self._names: dict[str, str] = {}
         self._events: dict[str, EventType] = {}
-        self._plans: dict[tuple[type, str], Plan] = {}
+        self.plans: dict[str, dict[type, Plan]] = {level: {} for level in hierarchy.levels}
         self.register(*modules)
 
     def register(self, *modules: StateModule[Any] | Composition) -> None:
@@ -84,7 +79,8 @@ class Tree:
             self._slices[member.level][name] = member
             self._names[name] = member.level
         self._events = events
-        self._plans.clear()
+        for plans in self.plans.values():
+            plans.clear()
 
     def _check(self, name: str, module: StateModule[Any], events: dict[str, EventType]) -> None:
         check_module(module)
@@ -134,14 +130,14 @@ class Tree:
 
     def plan(self, cls: type, level: str) -> Plan:
         """Return the steps of an event class addressed to a level; no steps when nobody handles it."""
-        plan = self._plans.get((cls, level))
+        plan = self.plans[level].get(cls)
         if plan is None:
-            plan = self._plans[cls, level] = self._make_plan(cls, level)
+            plan = self.plans[level][cls] = self._make_plan(cls, level)
         return plan
 
     def _make_plan(self, cls: type, level: str) -> Plan:
         steps = tuple(
-            Step(depth, name, handlers[cls], module)
+            Step(depth, name, handlers[cls].reduce, handlers[cls].takes_path, module)
             for depth, above in enumerate(self.hierarchy.chain(level))
             for name, module in self._slices[above].items()
             if cls in (handlers := module.handlers())
@@ -160,13 +156,10 @@ class Tree:
         exception; ancestors take facts as they come and may not refuse. Nothing is changed in place.
         """
         transitions: list[Transition] = []
-        for depth, name, handler, _module in plan.steps:
+        for depth, name, reduce, takes_path, _module in plan.steps:
             before = chain[depth][name]
             try:
-                if handler.takes_path:
-                    after = handler.reduce(before, event, path)
-                else:
-                    after = handler.reduce(before, event)
+                after = reduce(before, event, path) if takes_path else reduce(before, event)
             except Rejected as refusal:
                 if depth == len(chain) - 1:
                     raise Rejected(refusal.reason, path=path.encode(), event=plan.event.name) from None
@@ -174,7 +167,7 @@ class Tree:
             except Exception as error:  # whatever a reducer raises is its module's bug
                 raise self._bug(plan, name, path, error) from error
             if after is not before:
-                transitions.append(Transition(depth, name, before, after))
+                transitions.append((depth, name, before, after))
         return transitions
 
     def _bug(self, plan: Plan, name: str, path: Path, error: Exception) -> ReducerError:

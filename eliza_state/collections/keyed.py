@@ -124,9 +124,7 @@ class Keyed:
         keys = self._keys
         values = self._values
         slot = len(keys)
-        index = self._index
-        if index is None:
-            index = self._index = self._indexed()
+        index: Any = self._index  # made when the key was looked up
         if slot < ALONE:
             index = Index(index) if not index.extra else self._indexed()
         elif len(index) + index.extra > 2 * slot + SLACK:

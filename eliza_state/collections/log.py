@@ -62,7 +62,8 @@ class Log(Sequence[T]):
         `chunk_size` is needed only when the one chunk there is is not full. The chunks are kept, not copied.
         """
         parts = [chunk for chunk in chunks if len(chunk)]
-        size = chunk_size or (len(parts[0]) if len(parts) > 1 else CHUNK_SIZE)
+        longest = len(parts[0]) if parts else 0
+        size = chunk_size or (longest if len(parts) > 1 else max(longest, CHUNK_SIZE))
         tail = parts.pop() if parts and len(parts[-1]) < size else Chunk[T]()
         if any(len(part) != size for part in parts):
             raise ValueError(
@@ -176,10 +177,8 @@ class Log(Sequence[T]):
         """
         if self._size != other._size:
             raise ValueError(f"expected chunks of {self._size} elements, got {other._size}")
-        (full, used), (others_full, others_used) = (
-            divmod(self._length, self._size),
-            divmod(other._length, other._size),
-        )
+        full, used = divmod(self._length, self._size)
+        others_full, others_used = divmod(other._length, self._size)
         common = min(full, others_full)
         mine, theirs = self._spine, other._spine
         unlike = compress(range(common), map(operator.is_not, mine, theirs))

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from eliza_state.change import Record
+from eliza_state.ids import UuidFactory
 from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts, SliceSnapshot, now_us
 from eliza_state.path import Path
 
@@ -28,15 +29,25 @@ class MemoryJournal(Journal):
         self.clock = clock
         self._records: list[Record] = []
         self._recorded_at_us = 0
+        self.next_id = UuidFactory()
+        self.keep = self._records.append
         # The indexes follow the records when somebody reads, so that appending stays one list append.
         self._indexed = 0
         self._positions: defaultdict[Path, list[int]] = defaultdict(list)
         self._children: defaultdict[Path, dict[Path, None]] = defaultdict(dict)
         self._keys: dict[tuple[Path, bytes], int] = {}
 
+    def now_us(self) -> int:
+        """Return the time for the next record: the clock's, but never before the last record's."""
+        now_us = self.clock()
+        if now_us < self._recorded_at_us:
+            return self._recorded_at_us
+        self._recorded_at_us = now_us
+        return now_us
+
     def append(self, drafts: Sequence[Draft], *, after: int) -> Appended:
         assert after == len(self._records), "a journal in memory has one writer"
-        self._recorded_at_us = recorded_at_us = max(self.clock(), self._recorded_at_us)
+        recorded_at_us = self.now_us()
         position = after
         for key, path, version, event, schema_version, content, cause, _ in drafts:
             position += 1

@@ -40,7 +40,7 @@ from eliza_state.journal.interning import Interning
 from eliza_state.path import Path
 
 _PAGE_ROWS: Final = 1_000
-_CHECKPOINT_BYTES: Final = 4_000_000
+_CHECKPOINT_BYTES: Final = 60_000
 _ROW_OVERHEAD_BYTES: Final = 100
 _DAMAGED: Final = ""
 _KEPT_SNAPSHOTS: Final = 2
@@ -166,8 +166,8 @@ class SqlJournal(Journal):
         with _translated("checkpoint"), self._lock:
             self._unchecked_bytes = 0
             if self._connection is not None:
-                self._connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-                self._connection.rollback()
+                # Beside SQLAlchemy's transactions: within one SQLite refuses to checkpoint.
+                self._connection.connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").close()
 
     @property
     def wants_maintenance(self) -> bool:

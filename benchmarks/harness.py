@@ -1,0 +1,53 @@
+"""Measuring pairs in turn: what we do, what one would write by hand, and the ratio of the two."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import attrs
+
+Measure = Callable[[], float]
+"""Run once and return a figure; smaller is better."""
+
+
+@attrs.frozen
+class Row:
+    """One comparison: medians of both sides, and the ratios pair by pair.
+
+    `bound` is what the ratio, or where there is no other side the figure itself, should not pass.
+    """
+
+    name: str
+    unit: str
+    ours: Sequence[float]
+    other: Sequence[float]
+    other_name: str
+    bound: float
+
+    @property
+    def ratios(self) -> list[float]:
+        """The ratios of the pairs; the figures themselves where there is no other side."""
+        if not self.other:
+            return list(self.ours)
+        return [ours / other for ours, other in zip(self.ours, self.other, strict=True)]
+
+    @property
+    def is_within(self) -> bool:
+        """Tell whether the median keeps to the bound."""
+        return statistics.median(self.ratios) <= self.bound
+
+
+def compare(
+    name: str, *, ours: Measure, other: Measure, other_name: str, unit: str, bound: float, runs: int = 5
+) -> Row:
+    """Measure two sides in turn, A B A B …, after one run of each that does not count."""
+    ours(), other()
+    pairs = [(ours(), other()) for _ in range(runs)]
+    return Row(name, unit, [a for a, _ in pairs], [b for _, b in pairs], other_name, bound)
+
+
+def figure(name: str, *, ours: Measure, unit: str, bound: float, runs: int = 5) -> Row:
+    """Measure one side that has no other."""
+    ours()
+    return Row(name, unit, [ours() for _ in range(runs)], [], "", bound)
