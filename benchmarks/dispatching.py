@@ -144,13 +144,12 @@ def durable(*, tasks: int, events: int) -> float:
 
 
 def _open(folder: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        FilePath(folder) / "hand.db", isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(FilePath(folder) / "hand.db", isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(
-        "CREATE TABLE message (position INTEGER PRIMARY KEY, conversation INTEGER, version INTEGER, payload BLOB)"
+        "CREATE TABLE message"
+        " (position INTEGER PRIMARY KEY, conversation INTEGER, version INTEGER, payload BLOB)"
     )
     connection.execute("CREATE UNIQUE INDEX message_version ON message (conversation, version)")
     return connection

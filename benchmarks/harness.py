@@ -42,7 +42,8 @@ def compare(
     name: str, *, ours: Measure, other: Measure, other_name: str, unit: str, bound: float, runs: int = 5
 ) -> Row:
     """Measure two sides in turn, A B A B …, after one run of each that does not count."""
-    ours(), other()
+    ours()
+    other()
     pairs = [(ours(), other()) for _ in range(runs)]
     return Row(name, unit, [a for a, _ in pairs], [b for _, b in pairs], other_name, bound)
 

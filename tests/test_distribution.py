@@ -1,0 +1,92 @@
+"""The distribution and the layout: what is built is what is there, and the floors hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {"eliza_state", "modules/eliza_modules", "serializers/eliza_serializers"}
+
+
+def run(*command: str | Path, cwd: Path, **variables: str) -> str:
+    """Run a command outside the checkout's influence and return what it prints."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))
+    }
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel built from the tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_three_packages_and_nothing_of_the_shelves(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+
+    top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert top == {"eliza_state", "eliza_modules", "eliza_serializers"}
+    assert {f"{package}/py.typed" for package in top} <= set(names)
+
+
+def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "empty", with_pip=True)
+    python = tmp_path / "empty" / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+
+    shown = run(tmp_path / "empty" / "bin" / "eliza-state", "demo", cwd=tmp_path)
+
+    assert "conversation" in shown
+
+
+def test_every_entry_point_can_be_loaded() -> None:
+    for group in ("eliza_state.modules", "eliza_state.serializers"):
+        found = entry_points(group=group)
+
+        assert found
+        assert all(callable(entry.load()) for entry in found)
+
+
+def test_the_shelves_are_not_packages() -> None:
+    assert not (ROOT / "modules" / "__init__.py").exists()
+    assert not (ROOT / "serializers" / "__init__.py").exists()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+    assert PACKAGES == set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+
+
+def test_imports_stand_at_the_top_of_files() -> None:
+    """An import inside a function would hide a cycle; the command line may put off what is slow to load."""
+    pattern = re.compile(r"^[ \t]+(?:from|import) (eliza_\w+)", re.MULTILINE)
+    found = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if pattern.search(path.read_text()) and "cli" not in path.parts
+    }
+
+    assert found == set()
