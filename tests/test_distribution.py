@@ -20,9 +20,7 @@ PACKAGES = {"eliza_state", "modules/eliza_modules", "serializers/eliza_serialize
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     """Run a command outside the checkout's influence and return what it prints."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
