@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any
@@ -147,15 +148,22 @@ def _open(folder: str) -> sqlite3.Connection:
     connection = sqlite3.connect(FilePath(folder) / "hand.db", isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    # What anybody needs who wants to find a message again, refuse it the second time, and fold a room.
     connection.execute(
-        "CREATE TABLE message"
-        " (position INTEGER PRIMARY KEY, conversation INTEGER, version INTEGER, payload BLOB)"
+        "CREATE TABLE message (position INTEGER PRIMARY KEY, id BLOB NOT NULL, path TEXT NOT NULL,"
+        " version INTEGER NOT NULL, event TEXT NOT NULL, payload BLOB NOT NULL, recorded_at INTEGER NOT NULL)"
     )
-    connection.execute("CREATE UNIQUE INDEX message_version ON message (conversation, version)")
+    connection.execute("CREATE UNIQUE INDEX message_version ON message (path, version)")
+    connection.execute("CREATE UNIQUE INDEX message_id ON message (path, id)")
     return connection
 
 
-INSERT = "INSERT INTO message (conversation, version, payload) VALUES (1, ?, ?)"
+INSERT = "INSERT INTO message (id, path, version, event, payload, recorded_at) VALUES (?, ?, ?, ?, ?, ?)"
+PATH = "agent:a/room:r/conversation:c"
+
+
+def _row(version: int, payload: bytes) -> tuple[bytes, str, int, str, bytes, int]:
+    return uuid.uuid4().bytes, PATH, version, "said", payload, time.time_ns() // 1_000
 
 
 def alone_by_hand() -> float:
@@ -166,7 +174,7 @@ def alone_by_hand() -> float:
         started = time.perf_counter()
         for number in range(ALONE_EVENTS):
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute(INSERT, (number, encode(Said(id=f"0-{number}", user="ada", text=TEXT))))
+            connection.execute(INSERT, _row(number, encode(Said(id=f"0-{number}", user="ada", text=TEXT))))
             connection.execute("COMMIT")
         taken = time.perf_counter() - started
         connection.close()
@@ -193,7 +201,7 @@ def group_by_hand() -> float:
                 batch = [entry]
                 while not jobs.empty() and (further := jobs.get()) is not None:
                     batch.append(further)
-                rows = [(version + number, payload) for number, (payload, _) in enumerate(batch)]
+                rows = [_row(version + number, payload) for number, (payload, _) in enumerate(batch)]
                 version += len(rows)
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany(INSERT, rows)

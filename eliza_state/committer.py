@@ -108,7 +108,8 @@ class Committer:
         if self._broken is not None:
             raise self._broken
         self._heads.enter(members, lenient=lenient)
-        members = [pending for pending in members if pending.result is None]
+        if lenient:
+            members = [pending for pending in members if pending.result is None]
         if self._writer is None or not self._has_to_wait(members):
             self._commit_at_once(members)
             return None
@@ -119,8 +120,9 @@ class Committer:
 
     def _has_to_wait(self, members: Sequence[Pending]) -> bool:
         """Tell whether a group is to be stored, or builds on what others have made of the heads so far."""
-        if any(pending.plan.stored for pending in members):
-            return True
+        for pending in members:
+            if pending.plan.stored:
+                return True
         if self._buffer_s is not None:
             return False
         changed = (pending.scope.chain[depth] for pending in members for depth, *_ in pending.transitions)
@@ -238,8 +240,8 @@ class Committer:
         self._queued -= sum(len(group.members) for group in batch)
         self._shrunk.set()
         if self._snapshotter is not None and error is None:
-            for pending in _stored(batch):
-                self._snapshotter.look_at(pending.scope.chain, written=self._written)
+            touched = {pending.scope for pending in _stored(batch)}
+            self._snapshotter.look_at(touched, written=self._written)
         for group in batch:
             group.settle(error)
         self._schedule()
@@ -289,9 +291,9 @@ class Committer:
         self._problems.report(
             Problem("journal", f"{len(list(_stored(batch)))} records were not stored: {error}")
         )
+        self._heads.reset()  # before the events are let go of: it is for scopes with something under way
         for group in batch:
             self._heads.give_up(group.members, error)
-        self._heads.reset()
         self._enter_again()
         self._conclude(batch, error)
 

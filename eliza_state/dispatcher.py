@@ -59,28 +59,25 @@ class Dispatcher:
         self._on_the_way: dict[tuple[Path, bytes], Pending] = {}
         self._pause: asyncio.Future[None] | None = None
 
-    def dispatch_now(self, scope: LiveScope, event: Any) -> Change | None:
-        """Dispatch one event if nothing has to be waited for; `None` if something has."""
-        journal = self._memory
-        plan = scope.plans.get(type(event))
-        if journal is None or plan is None or not plan.stored or self._pause is not None:
+    def dispatch(self, scope: LiveScope, event: Any) -> Change | Pending | None:
+        """Take in one event that has nothing with it.
+
+        Return its change if it is done, the pending event to wait for, or `None` if it cannot enter just
+        now: `ready` tells when it can.
+        """
+        if self._pause is not None or self._committer.is_full or not scope.in_memory:
             return None
-        return self._heads.commit_now(scope, plan, event, journal)
-
-    async def dispatch(self, path: Path, event: Any) -> Change:
-        """Dispatch one event that has nothing with it."""
-        scope = self._scopes.find(path)
-        if scope is None or self._pause is not None or self._committer.is_full:
-            scope = await self._ready(path)
         scope.used = True
-        plan = self._plan(event, scope)
+        plan = scope.plans.get(type(event)) or self._plan(event, scope)
+        if self._memory is not None and plan.stored:
+            return self._heads.commit_now(scope, plan, event, self._memory)
         pending = Pending(event, plan, scope, self._next_id(), self._content(event, plan))
-        group = self._committer.enter([pending])
-        if group is not None and not self._committer.is_buffered:
-            await group.settled()
-        return _result(pending)
+        pending.group = self._committer.enter([pending])
+        if pending.group is None or self._committer.is_buffered:
+            return result_of(pending)
+        return pending
 
-    async def _ready(self, path: Path) -> LiveScope:
+    async def ready(self, path: Path) -> LiveScope:
         """Return the live scope once an event may enter; nothing may be awaited between this and that."""
         while True:
             scope = self._scopes.find(path)
@@ -111,7 +108,7 @@ class Dispatcher:
         async with self._scopes.held(
             self._tree.hierarchy.check(request.to) for request in requests
         ) as scopes:
-            await self._ready(Path())
+            await self.ready(Path())
             members: list[Pending] = []
             try:
                 for request in requests:
@@ -256,7 +253,8 @@ class _Entry:
     duplicate: bool = False
 
 
-def _result(pending: Pending) -> Change:
+def result_of(pending: Pending) -> Change:
+    """Return the change of a pending event that is done, or raise what became of it."""
     result = pending.result
     if isinstance(result, Change):
         return result

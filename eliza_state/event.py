@@ -86,8 +86,10 @@ def event(
     def declare(cls: C) -> C:
         # A subclass of an attrs class is one itself only when it says so.
         frozen: Any = cls if "__attrs_attrs__" in vars(cls) else attrs.frozen(kw_only=True)(cls)
-        if frozen.__setattr__ is object.__setattr__ or not _is_frozen(frozen):
-            raise RegistrationError(f"{name}: an event is frozen; declare {cls.__qualname__} with attrs.frozen")
+        if frozen.__setattr__ is not EventType.__setattr__:  # attrs has one for all frozen classes
+            raise RegistrationError(
+                f"{name}: an event is frozen; declare {cls.__qualname__} with attrs.frozen"
+            )
         setattr(frozen, _ATTRIBUTE, EventType(name, frozen, version, steps, ends_scope))
         return cast("C", frozen)
 

@@ -85,6 +85,8 @@ class Heads:
             except StateError as error:
                 if not lenient:
                     self.take_back(members[:number])
+                    for taken in members[:number]:
+                        taken.result = taken.result or error
                     self.give_up(members[number:], error)
                     return error
                 self.give_up([pending], error)
@@ -236,14 +238,14 @@ class Heads:
         """Keep the scopes' figures for a record that has become part of their state."""
         content = record.content
         size_bytes = len(content) if isinstance(content, bytes) else 0
+        position, at_us, total_bytes = record.position, record.recorded_at_us, 0
         for scope in chain:
-            scope.position = record.position
-            scope.last_activity_us = record.recorded_at_us
-            scope.last_key = record.key
+            scope.position = position
+            scope.last_activity_us = at_us
             scope.tail += 1
             scope.tail_bytes += size_bytes
-            scope.size_bytes += size_bytes
-            self._scopes.size_bytes += size_bytes
+            total_bytes += size_bytes
+        self._scopes.size_bytes += total_bytes
 
     # Records that the journal holds whatever we think of them
 

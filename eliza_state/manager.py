@@ -206,7 +206,7 @@ class StateManager:
         finally:
             self._signals.close()
             if self._snapshotter is not None:
-                await self._snapshotter.close()
+                await self._snapshotter.close(self._scopes)
             if self._writer is not None:
                 await self._writer.close()
             self._reading.close()

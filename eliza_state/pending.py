@@ -32,6 +32,11 @@ class Pending:
     result: Change | StateError | None = None
     group: Group | None = None
 
+    def durable(self) -> asyncio.Future[None]:
+        """Return what to wait for: done when the event's group is durable, failed when it was given up."""
+        assert self.group is not None
+        return self.group.settled()
+
     def draft(self) -> Draft:
         """Return what the journal is to store."""
         kind = self.plan.event

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -31,7 +31,8 @@ class Recovered:
 
     `version` counts the records addressed to the scope, `position` is that of the last record addressed to
     it or below it. `ended` tells whether an event ended it. `tail` and `tail_bytes` measure the records
-    that no snapshot covered, `snapshot_bytes` the snapshots used; `size_bytes` is an estimate of all of it.
+    that no snapshot covered, `snapshot_bytes` the bodies of the snapshots used. `on_loaded` is told the
+    size of every chunk that is loaded later, at first touch.
     """
 
     slices: dict[str, Any]
@@ -42,11 +43,7 @@ class Recovered:
     tail: int = 0
     tail_bytes: int = 0
     snapshot_bytes: int = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """An estimate of what the state occupies, from the size of its text."""
-        return self.tail_bytes + self.snapshot_bytes
+    on_loaded: Callable[[int], None] | None = None
 
 
 @contextlib.contextmanager
@@ -63,16 +60,14 @@ def collector_paused() -> Generator[None]:
 
 def read_event(tree: Tree, record: Record, report: Report) -> Any:
     """Return a record's event; `None`, reported where that is a surprise, if it cannot be had today."""
+    if not record.event:
+        message = f"record {record.position} is damaged and left out of the state"
+        report(Problem("record", message, record.path))
+        return None
     if not isinstance(record.content, bytes):
         return record.content
     kind = tree.event_type(record.event)
     if kind is None:
-        if not record.event:
-            report(
-                Problem(
-                    "record", f"record {record.position} is damaged and left out of the state", record.path
-                )
-            )
         return None
     try:
         return decode(kind, record.content, schema_version=record.schema_version)
@@ -123,18 +118,21 @@ def _load_snapshots(
     }
     covered = {name: module.since_position for name, module in modules.items()}
     restored: set[str] = set()
+
+    def fetch(digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        contents = {digest: journal.chunk(path, digest) for digest in digests}
+        if found.on_loaded is not None:
+            found.on_loaded(sum(map(len, contents.values())))
+        return contents
+
     for snapshot in journal.snapshots(path, until=until):
         module = modules.get(snapshot.module)
         if module is None or snapshot.module in restored or snapshot.module_version != module.version:
             continue
         try:
             _check_snapshot(journal, path, snapshot)
-            found.slices[snapshot.module] = restore_slice(
-                module,
-                snapshot,
-                lambda digest: journal.chunk(path, digest),
-                place=journal.epoch + path.encode(),
-            )
+            place = journal.epoch + path.encode()
+            found.slices[snapshot.module] = restore_slice(module, snapshot, fetch, place=place)
         except StateError as error:
             message = f"the snapshot of {snapshot.module!r} at {snapshot.position} is set aside: {error}"
             report(Problem("snapshot", message, path, error))
@@ -169,7 +167,10 @@ def _fold(
         level = tree.hierarchy.level(record.path)
         steps = steps_of.get((record.event, level))
         if steps is None:
-            steps = steps_of[record.event, level] = _steps(tree, record, level, depth)
+            # A module registered since the slices were made is left to those who read them again for it.
+            found_steps = _steps(tree, record, level, depth)
+            steps = tuple(step for step in found_steps if step.name in slices)
+            steps_of[record.event, level] = steps
         event = read_event(tree, record, report) if steps else None
         if event is None:
             if not record.event:

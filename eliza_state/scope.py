@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 import attrs
 
 from eliza_state.change import Change, Record, to_datetime
-from eliza_state.dispatcher import Dispatch, Dispatcher
+from eliza_state.dispatcher import Dispatch, Dispatcher, result_of
 from eliza_state.errors import StateError
 from eliza_state.lifecycle import Phase
 from eliza_state.module import StateModule
@@ -116,10 +116,14 @@ class Scope:
         dispatcher = self.access.dispatcher
         alone = id is None and cause is None and expected_version is None
         if alone and payload is None and type(event) is not str:
-            scope = self._seen
-            if scope is None or not scope.in_memory:
-                scope = await self._live()
-            return dispatcher.dispatch_now(scope, event) or await dispatcher.dispatch(self.path, event)
+            outcome = None if self._seen is None else dispatcher.dispatch(self._seen, event)
+            while outcome is None:
+                self._seen = await dispatcher.ready(self.path)
+                outcome = dispatcher.dispatch(self._seen, event)
+            if isinstance(outcome, Change):
+                return outcome
+            await outcome.durable()
+            return result_of(outcome)
         request = Dispatch(
             event, self.path, payload=payload, id=id, cause=cause, expected_version=expected_version
         )

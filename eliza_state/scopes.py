@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import attrs
@@ -24,8 +25,8 @@ class LiveScope:
     are the heads of the chain from the root down to this scope, which is what a reduction reads. `ended`
     tells whether an event ended the scope, `ending` whether one is on its way. `pending` counts records on
     their way to the journal that are addressed here or below (`own_pending`: here), `children` the scopes
-    right below that are in memory. `tail` counts the records since the last snapshot; `size_bytes`
-    estimates what the scope holds, from the size of its records and snapshots as text.
+    right below that are in memory. `tail` counts the records since the last snapshot, `loaded_bytes`
+    is the size of what came from snapshots.
     """
 
     path: Path
@@ -39,7 +40,6 @@ class LiveScope:
     head_version: int = 0
     position: int = 0
     last_activity_us: int = 0
-    last_key: bytes = b""
     phase: Phase = Phase.INITIALIZED
     ended: bool = False
     ending: bool = False
@@ -50,10 +50,15 @@ class LiveScope:
     tail: int = 0
     tail_bytes: int = 0
     snapshot_bytes: int = 0
-    size_bytes: int = 0
+    loaded_bytes: int = 0
     snapshotting: bool = False
     in_memory: bool = True
     used: bool = True
+
+    @property
+    def size_bytes(self) -> int:
+        """An estimate of what the scope holds, from the size of its records, snapshots and chunks as text."""
+        return self.tail_bytes + self.loaded_bytes
 
     def take(self, step: Step) -> None:
         """Go on to the next phase of the scope's life."""
@@ -69,10 +74,15 @@ class LiveScope:
 
 @attrs.define
 class _Loading:
-    """A scope being read; `outdated` once a record that concerns it came from elsewhere meanwhile."""
+    """A scope being read; `outdated` once a record that concerns it came from elsewhere meanwhile.
 
-    task: asyncio.Task[LiveScope]
+    `waiting` counts those who wait for it: once read, the `scope` is held until each has got it.
+    """
+
+    task: asyncio.Task[None]
     outdated: bool = False
+    waiting: int = 0
+    scope: LiveScope | None = None
 
 
 Recover = Callable[[Path], Awaitable[Recovered]]
@@ -127,19 +137,28 @@ class Scopes:
             loading = self._loading.get(path)
             if loading is None:
                 loading = self._loading[path] = _Loading(asyncio.create_task(self._load(path)))
-            await asyncio.shield(loading.task)
+            loading.waiting += 1
+            try:
+                await asyncio.shield(loading.task)
+            finally:
+                loading.waiting -= 1
+                if loading.scope is not None:
+                    loading.scope.held -= 1
 
-    async def _load(self, path: Path) -> LiveScope:
+    async def _load(self, path: Path) -> None:
         parent: LiveScope | None = None
         try:
             if path.parent is not None:
                 parent = await self.load(path.parent)
                 parent.held += 1
             while True:
-                self._loading[path].outdated = False
+                loading = self._loading[path]
+                loading.outdated = False
                 recovered = await self._recover(path)
-                if not self._loading[path].outdated:
-                    return self._add(path, parent, recovered)
+                if not loading.outdated:
+                    loading.scope = self._add(path, parent, recovered)
+                    loading.scope.held = loading.waiting
+                    return
         finally:
             if parent is not None:
                 parent.held -= 1
@@ -163,7 +182,7 @@ class Scopes:
             tail=recovered.tail,
             tail_bytes=recovered.tail_bytes,
             snapshot_bytes=recovered.snapshot_bytes,
-            size_bytes=recovered.size_bytes,
+            loaded_bytes=recovered.snapshot_bytes,
         )
         scope.chain = (*above, scope)
         scope.take(Step.LOAD)
@@ -177,7 +196,14 @@ class Scopes:
         if self.crowded:
             # Later, so that whoever waits for this scope gets to use it first.
             asyncio.get_running_loop().call_soon(self.evict)
+        recovered.on_loaded = partial(self._grow, scope)
         return scope
+
+    def _grow(self, scope: LiveScope, size_bytes: int) -> None:
+        """Count a chunk that somebody, in any thread, has touched; who has to go is seen at the next load."""
+        if scope.in_memory:
+            scope.loaded_bytes += size_bytes
+            self.size_bytes += size_bytes
 
     def outdate(self, path: Path) -> None:
         """Say that a record from elsewhere reached `path`: what is being read of its chain is read again."""

@@ -12,7 +12,7 @@ import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Literal, Self, TypeAlias, cast
-from weakref import ReferenceType
+from weakref import ReferenceType, WeakSet
 
 import attrs
 import blinker
@@ -72,7 +72,7 @@ class Subscription:
         self.cancel()
 
 
-class ChangeSignal(blinker.Signal):
+class ChangeSignal(blinker.NamedSignal):
     """A blinker signal for plain receivers `receiver(sender, change=change)`, kept weakly as usual."""
 
     def connect(self, receiver: Any, sender: Any = blinker.ANY, weak: bool = True) -> Any:
@@ -94,6 +94,7 @@ class Signals:
         self._problems = problems
         self._receivers: tuple[Callable[[Change], None], ...] = ()
         self._queues: set[_Queue] = set()
+        self._iterated: WeakSet[_Queue] = WeakSet()
         self._undelivered: deque[Change] = deque()
         self._delivering = False
 
@@ -171,8 +172,7 @@ class Signals:
         self._queues.add(queue)
 
         async def work() -> None:
-            while True:
-                change = await queue.get()
+            while (change := await queue.get()) is not None:
                 try:
                     await receiver(change)
                 except Exception as error:  # noqa: BLE001  # a receiver's failure is its own
@@ -196,6 +196,7 @@ class Signals:
     ) -> Changes:
         """Return an iterator over every wanted change from now on, in position order."""
         queue = _Queue(wanted, queue_size, overflow, self._lost)
+        self._iterated.add(queue)
         return Changes(queue, self._connect(queue.put))
 
     async def settled(self) -> None:
@@ -205,15 +206,18 @@ class Signals:
                 await queue.join()
 
     def close(self) -> None:
-        """End the coroutine receivers."""
+        """End the coroutine receivers and the iterations."""
         for queue in tuple(self._queues):
             queue.cancel()
+        for queue in tuple(self._iterated):
+            queue.end()
 
 
 class Changes(AsyncIterator[Change]):
     """Changes as they come: `async for change in manager.changes()`; connected from the start.
 
-    `close()`, leaving it as a context, or dropping it ends the connection.
+    `close()`, leaving it as a context, or dropping it ends the connection; so does the manager's end. What
+    waits by then is still handed out.
     """
 
     def __init__(self, queue: _Queue, subscription: Subscription) -> None:
@@ -222,12 +226,15 @@ class Changes(AsyncIterator[Change]):
 
     async def __anext__(self) -> Change:
         change = await self._queue.get()
+        if change is None:
+            raise StopAsyncIteration
         self._queue.done()
         return change
 
     def close(self) -> None:
         """End the connection; twice does nothing."""
         self._subscription.cancel()
+        self._queue.end()
 
     def __enter__(self) -> Self:
         return self
@@ -261,6 +268,7 @@ class _Queue:
         self._idle = asyncio.Event()
         self._idle.set()
         self._overflowed = False
+        self._ended = False
         self._in_hand = 0
         self.cancel: Callable[[], None] = self.close
 
@@ -283,13 +291,16 @@ class _Queue:
         self._idle.clear()
         self._arrived.set()
 
-    async def get(self) -> Change:
+    async def get(self) -> Change | None:
+        """Wait for the next change and take it; `None` after the last one of a queue that has ended."""
         while not self._changes:
             if self._overflowed:
                 raise StateError(
                     f"changes were lost: more than {self._size} waited; take them faster, or choose"
                     " a larger queue_size or another overflow"
                 )
+            if self._ended:
+                return None
             self._arrived.clear()
             await self._arrived.wait()
         self._in_hand += 1
@@ -302,6 +313,10 @@ class _Queue:
 
     async def join(self) -> None:
         await self._idle.wait()
+
+    def end(self) -> None:
+        self._ended = True
+        self._arrived.set()
 
     def close(self) -> None:
         self._changes.clear()

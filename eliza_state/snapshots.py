@@ -8,13 +8,13 @@ and never again; reading the state back loads none of them before it is touched.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
 
-from eliza_serializers.errors import SerializationError
 from eliza_state.codec import SERIALIZER
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.collections.chunk import Chunk, LazyChunk, chunk_from_data, chunk_to_data
@@ -22,8 +22,8 @@ from eliza_state.errors import StateError
 from eliza_state.journal.contract import DIGEST_BYTES, SliceSnapshot
 from eliza_state.module import StateModule
 
-Fetch = Callable[[bytes], bytes]
-"""Return the content of the chunk with a digest; `StateError` if it cannot be had."""
+Fetch = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
+"""Return the contents of chunks by their digests; `StateError` if one cannot be had."""
 
 _COLLECTIONS: Final = (Log, Map, Set, Entities)
 _EMPTY: Final = {Log: Log[Any](), Map: Map[Any, Any](), Set: Set[Any](), Entities: Entities[Any]()}
@@ -35,7 +35,6 @@ class _Chunk(msgspec.Struct, array_like=True, frozen=True):
     digest: bytes
     length: int
     dead: int
-    size_bytes: int
 
 
 class _Column(msgspec.Struct, frozen=True):
@@ -65,7 +64,6 @@ class Dump(NamedTuple):
     chunks: dict[bytes, bytes]
     named: tuple[bytes, ...]
     addresses: list[tuple[Chunk[Any], Any]]
-    size_bytes: int
 
     def confirm(self) -> None:
         """Remember in the chunks where they are stored."""
@@ -81,23 +79,17 @@ def dump_slice(module: StateModule[Any], state: Any, *, place: str, again: bool 
     """
     try:
         writer = _Writing(place, again)
-        columns = {
-            name: writer.columns(types, getattr(state, name))
-            for name, types in _collection_fields(module).items()
-        }
-        keys = {
-            name: getattr(state, name).key for name in columns if isinstance(getattr(state, name), Entities)
-        }
-        rest = (
-            attrs.evolve(state, **{name: _EMPTY[type(getattr(state, name))] for name in columns})
-            if columns
-            else state
-        )
+        collections = {name: getattr(state, name) for name in _collection_fields(module)}
+        keys = {name: found.key for name, found in collections.items() if isinstance(found, Entities)}
+        fields = _collection_fields(module, keys)
+        columns = {name: writer.columns(fields[name], found) for name, found in collections.items()}
+        empty = {name: _EMPTY[type(found)] for name, found in collections.items()}
+        rest = attrs.evolve(state, **empty) if empty else state
         text = _encode_state(module, rest)
         body = msgspec.json.encode(_Body(msgspec.Raw(text), columns, keys))
-    except SerializationError as error:
-        raise StateError(f"the state of module {module.name!r} cannot be written: {error}") from error
-    return Dump(body, writer.new, tuple(writer.named), writer.addresses, len(body) + writer.size_bytes)
+    except Exception as error:  # a module's own `serialize` is foreign code
+        raise StateError(f"the state of module {module.name!r} cannot be written: {error!r}") from error
+    return Dump(body, writer.new, tuple(writer.named), writer.addresses)
 
 
 def restore_slice(module: StateModule[Any], snapshot: SliceSnapshot, fetch: Fetch, *, place: str) -> Any:
@@ -105,9 +97,9 @@ def restore_slice(module: StateModule[Any], snapshot: SliceSnapshot, fetch: Fetc
 
     Raises `StateError` for a body that cannot be read.
     """
-    fields = _collection_fields(module)
     try:
         body = msgspec.json.decode(snapshot.body, type=_Body)
+        fields = _collection_fields(module, body.keys)
         state = _decode_state(module, bytes(body.state))
         changes = {
             name: _restore_collection(
@@ -115,9 +107,9 @@ def restore_slice(module: StateModule[Any], snapshot: SliceSnapshot, fetch: Fetc
             )
             for name, columns in body.columns.items()
         }
-    except (msgspec.MsgspecError, SerializationError, ValueError, KeyError) as error:
+        return attrs.evolve(state, **changes) if changes else state
+    except Exception as error:  # `deserialize`, converters and validators are foreign code
         raise StateError(f"its body cannot be read: {error!r}") from error
-    return attrs.evolve(state, **changes) if changes else state
 
 
 def digest_of(content: bytes) -> bytes:
@@ -134,7 +126,6 @@ class _Writing:
         self.new: dict[bytes, bytes] = {}
         self.named: list[bytes] = []
         self.addresses: list[tuple[Chunk[Any], Any]] = []
-        self.size_bytes = 0
 
     def columns(self, types: dict[str, Any], collection: Any) -> dict[str, _Column]:
         return {name: self._column(types[name], log) for name, log in collection.columns().items()}
@@ -153,17 +144,16 @@ class _Writing:
     def _full(self, item_type: Any, chunk: Chunk[Any] | LazyChunk[Any]) -> _Chunk:
         address: Any = chunk.address
         if address is not None and address[0] == self._place and not self._again:
-            _, digest, size_bytes = address
+            _, digest = address
         else:
             items, dead = chunk_to_data(chunk)
             content = msgspec.json.encode([msgspec.Raw(SERIALIZER.encoder(list[item_type])(items)), dead])
-            digest, size_bytes = digest_of(content), len(content)
+            digest = digest_of(content)
             self.new[digest] = content
             loaded = chunk.chunk() if isinstance(chunk, LazyChunk) else chunk
-            self.addresses.append((loaded, (self._place, digest, size_bytes)))
+            self.addresses.append((loaded, (self._place, digest)))
         self.named.append(digest)
-        self.size_bytes += size_bytes
-        return _Chunk(digest, len(chunk), chunk.dead, size_bytes)
+        return _Chunk(digest, len(chunk), chunk.dead)
 
 
 class _Reading:
@@ -173,20 +163,31 @@ class _Reading:
         self._fetch = fetch
         self._place = place
 
-    def column(self, item_type: Any, column: _Column) -> Log[Any]:
+    def column(self, item_type: Any, column: _Column, *, at_once: bool) -> Log[Any]:
+        """Read a column; `at_once` fetches all its chunks when one is touched, as an index of keys does."""
+        fetch = self._together(column) if at_once else self._fetch
         tail = chunk_from_data(SERIALIZER.decoder(list[item_type])(bytes(column.tail)), column.dead)
-        full: list[Chunk[Any] | LazyChunk[Any]] = [self._lazy(item_type, entry) for entry in column.chunks]
-        return Log.from_chunks([*full, tail])
+        return Log.from_chunks([*(self._lazy(item_type, entry, fetch) for entry in column.chunks), tail])
 
-    def _lazy(self, item_type: Any, entry: _Chunk) -> LazyChunk[Any]:
+    def _together(self, column: _Column) -> Fetch:
+        fetched: dict[bytes, bytes] = {}
+
+        def fetch(digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+            if not fetched:
+                fetched.update(self._fetch([entry.digest for entry in column.chunks]))
+            return {digest: fetched[digest] for digest in digests}
+
+        return fetch
+
+    def _lazy(self, item_type: Any, entry: _Chunk, fetch: Fetch) -> LazyChunk[Any]:
         def load() -> list[Any]:
-            content = self._fetch(entry.digest)
+            content = fetch([entry.digest])[entry.digest]
             if digest_of(content) != entry.digest:
                 raise StateError("a chunk of a snapshot is damaged; a fold of the records can replace it")
             items, dead = msgspec.json.decode(content, type=tuple[msgspec.Raw, list[int]])
             return chunk_from_data(SERIALIZER.decoder(list[item_type])(bytes(items)), dead)
 
-        address = (self._place, entry.digest, entry.size_bytes)
+        address = (self._place, entry.digest)
         return LazyChunk(entry.length, load, address=address, dead=entry.dead)
 
 
@@ -194,24 +195,34 @@ def _restore_collection(
     types: dict[str, Any], columns: dict[str, _Column], reading: _Reading, *, key: str
 ) -> Any:
     cls = types["collection"]
-    logs = {name: reading.column(types[name], column) for name, column in columns.items()}
+    logs = {
+        name: reading.column(types[name], column, at_once=name == "keys") for name, column in columns.items()
+    }
     return cls.from_columns(logs, key=key) if cls is Entities else cls.from_columns(logs)
 
 
-def _collection_fields(module: StateModule[Any]) -> dict[str, dict[str, Any]]:
-    """The fields of a module's state that are stored in chunks: field → column → item type."""
+def _collection_fields(
+    module: StateModule[Any], keys: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The fields of a module's state that are stored in chunks: field → column → item type.
+
+    `keys` names, by field, the attribute that the entities in it are keyed by.
+    """
     if _writes_itself(module) or not attrs.has(module.state_type):
         return {}
-    hints = get_type_hints(module.state_type, include_extras=True)
-    found = {
-        field.name: _column_types(hints[field.name])
-        for field in attrs.fields(module.state_type)
-        if field.init
-    }
+    keys = keys or {}
+    hints = _hints(module.state_type)
+    fields = (field.name for field in attrs.fields(module.state_type) if field.init)
+    found = {name: _column_types(hints[name], keys.get(name, "")) for name in fields}
     return {name: types for name, types in found.items() if types}
 
 
-def _column_types(annotation: Any) -> dict[str, Any]:
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def _column_types(annotation: Any, key: str) -> dict[str, Any]:
     cls = get_origin(annotation) or annotation
     if cls not in _COLLECTIONS:
         return {}
@@ -220,7 +231,11 @@ def _column_types(annotation: Any) -> dict[str, Any]:
         return {"collection": cls, "keys": arguments[0], "values": arguments[1]}
     if cls is Set:
         return {"collection": cls, "keys": arguments[0]}
-    return {"collection": cls, "keys": Any, "values": arguments[0]}
+    if cls is Log:
+        return {"collection": cls, "values": arguments[0]}
+    entity: Any = arguments[0]
+    key_type = _hints(entity).get(key, Any) if attrs.has(entity) else Any
+    return {"collection": cls, "keys": key_type, "values": entity}
 
 
 def _writes_itself(module: StateModule[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from eliza_state.errors import StateError
 from eliza_state.journal.contract import ChunkMissing, Journal, SliceSnapshot
 from eliza_state.journal.writer import Writer
+from eliza_state.path import Path
 from eliza_state.problems import Problem, Problems
 from eliza_state.reading import Reading
 from eliza_state.scopes import LiveScope
@@ -19,11 +20,15 @@ from eliza_state.tree import Tree
 MIN_TAIL: Final = 512
 """Records since the last snapshot below which none is taken."""
 
-TAIL_FRACTION: Final = 8
-"""A snapshot is due when the records since the last one weigh more than this part of it, one eighth.
+MIN_CLOSING_TAIL: Final = 64
+"""Records since the last snapshot from which one is taken when the manager is closed."""
 
-Full chunks are stored once, so a snapshot costs what is new plus a table of contents; taking them at a
-fraction of growth makes the cost of an event independent of the size of the state.
+TAIL_FRACTION: Final = 2
+"""A snapshot is due when the records since the last one weigh this part, one half, of what it rewrites.
+
+Full chunks are stored once, so what a snapshot rewrites is its body: the state without them. Taken at a
+fraction of that, snapshots make the cost of an event independent of the size of the state, and the tail
+that opening a scope has to fold stays short however long the history is.
 """
 
 
@@ -40,36 +45,44 @@ class Snapshotter:
         self._problems = problems
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def look_at(self, chain: Iterable[LiveScope], *, written: int) -> None:
-        """Start a snapshot of each scope of a chain where one is due; `written` is what is durable."""
-        for scope in chain:
+    def look_at(self, touched: Iterable[LiveScope], *, written: int) -> None:
+        """Start a snapshot of each touched scope, or one above it, where one is due.
+
+        `written` is the last durable position.
+        """
+        for scope in {above for leaf in touched for above in leaf.chain}:
             if scope.tail >= MIN_TAIL and self._is_due(scope) and scope.position <= written:
-                scope.snapshotting = True
-                task = asyncio.get_running_loop().create_task(self._take(scope))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._start(scope)
+
+    def _start(self, scope: LiveScope) -> None:
+        scope.snapshotting = True
+        task = asyncio.get_running_loop().create_task(self._take(scope))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _is_due(self, scope: LiveScope) -> bool:
-        return not scope.snapshotting and scope.tail_bytes * TAIL_FRACTION > scope.snapshot_bytes
+        stored = any(not module.volatile for module in self._tree.modules(scope.level).values())
+        return stored and not scope.snapshotting and scope.tail_bytes * TAIL_FRACTION >= scope.snapshot_bytes
 
     async def _take(self, scope: LiveScope) -> None:
-        slices, position, version, key = dict(scope.published), scope.position, scope.version, scope.last_key
+        slices, position, version = dict(scope.published), scope.position, scope.version
         tail, tail_bytes = scope.tail, scope.tail_bytes
         try:
-            store = partial(self._store, scope, slices, position=position, version=version, key=key)
+            store = partial(self._store, scope, slices, position=position, version=version)
             try:
-                size_bytes = await store()
+                rewritten_bytes = await store()
             except ChunkMissing:
                 # What an older snapshot had stored is gone with it; write all chunks this time.
-                size_bytes = await store(again=True)
+                rewritten_bytes = await store(again=True)
         except StateError as error:
             self._problems.report(Problem("snapshot", f"no snapshot was taken: {error}", scope.path, error))
         else:
-            scope.snapshot_bytes = size_bytes
+            scope.snapshot_bytes = rewritten_bytes
         finally:
             # Also after a failure: the next attempt waits until the tail has grown again.
             scope.tail -= tail
             scope.tail_bytes -= tail_bytes
+            scope.loaded_bytes += tail_bytes
             scope.snapshotting = False
 
     async def _store(
@@ -79,7 +92,6 @@ class Snapshotter:
         *,
         position: int,
         version: int,
-        key: bytes,
         again: bool = False,
     ) -> int:
         place = self._journal.epoch + scope.path.encode()
@@ -87,13 +99,16 @@ class Snapshotter:
             name: module for name, module in self._tree.modules(scope.level).items() if not module.volatile
         }
 
-        def dump() -> dict[str, Dump]:
-            return {
+        def dump() -> tuple[bytes, dict[str, Dump]]:
+            last = next(self._journal.read(Path(), after=position - 1, until=position), None)
+            if last is None:
+                raise StateError(f"the record at position {position} is gone")
+            return last.key, {
                 name: dump_slice(module, slices[name], place=place, again=again)
                 for name, module in modules.items()
             }
 
-        dumps = await self._reading.run(dump)
+        key, dumps = await self._reading.run(dump)
         snapshots = [
             SliceSnapshot(
                 name,
@@ -113,8 +128,11 @@ class Snapshotter:
         )
         for dumped in dumps.values():
             dumped.confirm()
-        return sum(dumped.size_bytes for dumped in dumps.values())
+        return sum(len(dumped.body) for dumped in dumps.values())
 
-    async def close(self) -> None:
-        """Wait for the snapshots under way."""
+    async def close(self, scopes: Iterable[LiveScope]) -> None:
+        """Take the snapshots that make the next opening quick, and wait for all under way."""
+        for scope in scopes:
+            if scope.tail >= MIN_CLOSING_TAIL and not scope.snapshotting and not scope.pending:
+                self._start(scope)
         await asyncio.gather(*self._tasks, return_exceptions=True)

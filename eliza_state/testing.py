@@ -180,7 +180,7 @@ class TreeDriver:
         member = self.tree.modules(self.tree.hierarchy.level(path))[name]
         dump = dump_slice(member, self._slices(path)[name], place=path.encode())
         snapshot = SliceSnapshot(name, member.version, 0, 0, b"", "", dump.body, dump.named)
-        restored: S = restore_slice(member, snapshot, dump.chunks.__getitem__, place="")
+        restored: S = restore_slice(member, snapshot, lambda _: dump.chunks, place="")
         return restored
 
     def _path(self, to: Path | str) -> Path:

@@ -76,7 +76,8 @@ class Tree:
         for name, member in members.items():
             self._check(name, member, events)
         for name, member in members.items():
-            self._slices[member.level][name] = member
+            # A new mapping: a reader in another thread may be going through the present one.
+            self._slices[member.level] = {**self._slices[member.level], name: member}
             self._names[name] = member.level
         self._events = events
         for plans in self.plans.values():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, insert, select
 
+from eliza_state.errors import InvalidPath
 from eliza_state.journal import schema
 from eliza_state.path import Path
 
@@ -17,14 +19,15 @@ class Interning:
 
     What a running transaction adds is seen by the writer alone until `commit`, and forgotten by
     `rollback`: another thread never learns an integer that may end up standing for something else.
+    An integer that stands for nothing, as in a damaged row, gives the root and empty names.
     """
 
     def __init__(self) -> None:
-        self._ids: dict[tuple[str, Any], int] = {}
-        self._names: dict[tuple[str, int], Any] = {}
+        self._ids: dict[tuple[Any, ...], int] = {}
+        self._names: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._paths: dict[Path, tuple[int, tuple[int, ...]]] = {}
         self._path_names: dict[int, Path] = {}
-        self._fresh_ids: dict[tuple[str, Any], int] = {}
+        self._fresh_ids: dict[tuple[Any, ...], int] = {}
         self._fresh_paths: dict[Path, tuple[int, tuple[int, ...]]] = {}
 
     # For the writer, within a transaction
@@ -45,17 +48,19 @@ class Interning:
 
     def event_type(self, connection: Connection, name: str, schema_version: int) -> int:
         """Return the integer of an event's name and schema version, adding it if it is new."""
-        values = {"name": name, "schema_version": schema_version}
-        return self._id(connection, schema.event_type, (name, schema_version), values)
+        key = (name, schema_version)
+        known = self._ids.get(key) or self._fresh_ids.get(key)
+        if known is None:
+            values = {"name": name, "schema_version": schema_version}
+            known = self._fresh_ids[key] = _find_or_insert(connection, schema.event_type, values)
+        return known
 
     def writer(self, connection: Connection, name: str) -> int:
         """Return a writer's integer, adding it if it is new."""
-        return self._id(connection, schema.writer, name, {"name": name})
-
-    def _id(self, connection: Connection, table: Table, key: Any, values: dict[str, Any]) -> int:
-        known = self._ids.get((table.name, key)) or self._fresh_ids.get((table.name, key))
+        key = (name,)
+        known = self._ids.get(key) or self._fresh_ids.get(key)
         if known is None:
-            known = self._fresh_ids[table.name, key] = _find_or_insert(connection, table, values)
+            known = self._fresh_ids[key] = _find_or_insert(connection, schema.writer, {"name": name})
         return known
 
     def commit(self) -> None:
@@ -90,41 +95,66 @@ class Interning:
         found: int | None = connection.exec_driver_sql(query, (parent, _last_step(path))).scalar()
         return found
 
+    def children(self, connection: Connection, path: Path) -> list[Path]:
+        """Return the paths right below another, the oldest first; one whose row is damaged is left out."""
+        query = "SELECT step FROM path WHERE parent = ? ORDER BY id"
+        steps = connection.exec_driver_sql(query, (self.find_path(connection, path),)).scalars()
+        found: list[Path] = []
+        for step in steps:
+            with contextlib.suppress(InvalidPath):
+                found.append(Path((*path.steps, *Path.decode(step).steps)))
+        return found
+
     def path_of(self, connection: Connection, path_id: int) -> Path:
         """Return the path that an integer of a committed row stands for."""
+        if path_id == schema.ROOT_ID:
+            return Path()
         known = self._path_names.get(path_id)
         if known is None:
             if len(self._path_names) > _CACHED_PATHS:
                 self._path_names = {}
-            known = self._path_names[path_id] = self._load_path(connection, path_id)
+            known = self._load_path(connection, path_id)
+            if known.steps:
+                self._path_names[path_id] = known
         return known
 
     def _load_path(self, connection: Connection, path_id: int) -> Path:
-        if path_id == schema.ROOT_ID:
+        row = connection.exec_driver_sql(
+            "SELECT parent, step FROM path WHERE id = ?", (path_id,)
+        ).one_or_none()
+        parent, step = row or (0, "")
+        # A path comes after the one above it: anything else is damage, which must not lead in circles.
+        if not isinstance(parent, int) or not schema.ROOT_ID <= parent < path_id:
             return Path()
-        table = schema.path
-        parent, step = connection.execute(
-            select(table.c.parent, table.c.step).where(table.c.id == path_id)
-        ).one()
-        return Path((*self.path_of(connection, parent).steps, *Path.decode(step).steps))
+        try:
+            return Path((*self.path_of(connection, parent).steps, *Path.decode(step).steps))
+        except InvalidPath:
+            return Path()
 
     def event_type_of(self, connection: Connection, event_type_id: int) -> tuple[str, int]:
         """Return the event name and schema version that an integer of a committed row stands for."""
-        table = schema.event_type
-        name, version = self._name(connection, table, event_type_id, (table.c.name, table.c.schema_version))
-        return name, version
+        key = ("event_type", event_type_id)
+        known = self._names.get(key)
+        if known is None:
+            query = "SELECT name, schema_version FROM event_type WHERE id = ?"
+            row = connection.exec_driver_sql(query, (event_type_id,)).one_or_none()
+            if row is None:
+                return "", 0
+            known = self._names[key] = tuple(row)
+        name, schema_version = known
+        return name, schema_version
 
     def writer_of(self, connection: Connection, writer_id: int) -> str:
         """Return the writer's name that an integer of a committed row stands for."""
-        (name,) = self._name(connection, schema.writer, writer_id, (schema.writer.c.name,))
-        return str(name)
-
-    def _name(self, connection: Connection, table: Table, key: int, columns: tuple[Any, ...]) -> Any:
-        known = self._names.get((table.name, key))
+        key = ("writer", writer_id)
+        known = self._names.get(key)
         if known is None:
-            row = connection.execute(select(*columns).where(table.c.id == key)).one()
-            known = self._names[table.name, key] = tuple(row)
-        return known
+            query = "SELECT name FROM writer WHERE id = ?"
+            row = connection.exec_driver_sql(query, (writer_id,)).one_or_none()
+            if row is None:
+                return ""
+            known = self._names[key] = tuple(row)
+        return str(known[0])
 
 
 def _last_step(path: Path) -> str:

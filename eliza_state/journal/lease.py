@@ -6,6 +6,8 @@ database.
 
 from __future__ import annotations
 
+import sqlite3
+
 from filelock import ReadWriteLock, Timeout
 
 from eliza_state.errors import StoreError
@@ -16,13 +18,22 @@ class Lease:
     """Hold a store shared with others, or `exclusive`; taken when made, given back by `release`.
 
     `is_unsafe` tells whether others write the file too, on a SQLite that does not take that well.
-    Raises `StoreError` when others hold the store in a way that excludes this one. One thread takes and
-    releases a lease.
+    Raises `StoreError` when others hold the store in a way that excludes this one, or when the lock's file
+    cannot be written. One thread takes and releases a lease.
     """
 
     def __init__(self, database: str, *, exclusive: bool) -> None:
-        self._lock = ReadWriteLock(f"{database}.lock", is_singleton=False)
         self.is_unsafe = False
+        name = f"{database}.lock"
+        try:
+            self._lock = ReadWriteLock(name, is_singleton=False)
+            self._acquire(database, exclusive=exclusive)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"cannot lock the store with {name!r}: {error}; its folder and that file must be writable"
+            ) from error
+
+    def _acquire(self, database: str, *, exclusive: bool) -> None:
         try:
             if exclusive:
                 self._lock.acquire_write(timeout=0, blocking=False)

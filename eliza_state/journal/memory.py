@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from eliza_state.change import Record
 from eliza_state.ids import UuidFactory
-from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts, SliceSnapshot, now_us
+from eliza_state.journal.contract import (
+    Appended,
+    ChunkMissing,
+    Draft,
+    Journal,
+    ScopeFacts,
+    SliceSnapshot,
+    now_us,
+)
 from eliza_state.path import Path
 
 
@@ -47,10 +55,11 @@ class MemoryJournal(Journal):
 
     def append(self, drafts: Sequence[Draft], *, after: int) -> Appended:
         assert after == len(self._records), "a journal in memory has one writer"
-        recorded_at_us = self.now_us()
+        recorded_at_us, clock_us = self._recorded_at_us, self.clock()
         position = after
-        for key, path, version, event, schema_version, content, cause, _ in drafts:
+        for key, path, version, event, schema_version, content, cause, at_us in drafts:
             position += 1
+            recorded_at_us = max(at_us or clock_us, recorded_at_us)
             self._records.append(
                 Record(
                     position,
@@ -65,6 +74,7 @@ class MemoryJournal(Journal):
                     cause,
                 )
             )
+        self._recorded_at_us = recorded_at_us
         return Appended(after + 1, recorded_at_us)
 
     def _index(self) -> None:
@@ -125,7 +135,7 @@ class MemoryJournal(Journal):
         return []
 
     def chunk(self, path: Path, digest: bytes) -> bytes:
-        raise LookupError(f"a journal in memory holds no chunks, asked for one of {path.encode()!r}")
+        raise ChunkMissing(f"a journal in memory holds no chunks, asked for one of {path.encode()!r}")
 
     def save_snapshot(
         self,

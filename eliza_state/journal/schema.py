@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DatabaseError
 
 from eliza_state.errors import StoreError
 
@@ -124,9 +125,9 @@ def prepare(connection: Connection) -> str:
     """Create the tables, or bring an older schema up to date, and return the journal's epoch.
 
     Runs in the transaction that is open on `connection`. Raises `StoreError` for a database that holds
-    tables but no journal, and for a schema newer than this code knows.
+    something else, and for a schema newer than this code knows.
     """
-    if not inspect(connection).get_table_names():
+    if not _names(connection):
         return _create(connection)
     version, epoch = _stored(connection)
     for step in range(version, SCHEMA_VERSION):
@@ -134,6 +135,12 @@ def prepare(connection: Connection) -> str:
         changed = update(meta).where(meta.c.name == "schema_version").values(value=str(step + 1))
         connection.execute(changed)
     return epoch
+
+
+def check_owner(connection: Connection) -> None:
+    """Raise `StoreError` for a database that is neither empty nor a journal; it is only read."""
+    if _names(connection):
+        _stored(connection)
 
 
 def check(connection: Connection) -> str:
@@ -146,19 +153,29 @@ def check(connection: Connection) -> str:
     return epoch
 
 
+def _names(connection: Connection) -> list[str]:
+    """The names of all tables and views."""
+    found = inspect(connection)
+    return [*found.get_table_names(), *found.get_view_names()]
+
+
 def _stored(connection: Connection) -> tuple[int, str]:
-    tables = inspect(connection).get_table_names()
-    if meta.name not in tables or record.name not in tables:
+    names = _names(connection)
+    try:
+        rows = connection.execute(select(meta.c.name, meta.c.value))
+        found = {str(name): str(value) for name, value in rows}
+        version, epoch = int(found["schema_version"]), found["epoch"]
+    except (DatabaseError, KeyError, ValueError, TypeError):
+        version, epoch = 0, ""
+    if version < 1 or record.name not in names:
         raise StoreError(
-            f"the database is not a store of states: it holds the tables {tables}; name another one"
+            f"the database is not a store of states: it holds the tables {names}; name another one"
         )
-    found = dict(connection.execute(select(meta.c.name, meta.c.value)).tuples().all())
-    version = int(found["schema_version"])
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"the journal has schema {version}, this code knows up to {SCHEMA_VERSION}; run the newer code"
         )
-    return version, found["epoch"]
+    return version, epoch
 
 
 def _create(connection: Connection) -> str:

@@ -19,6 +19,7 @@ from eliza_state.journal.sql import SqlJournal
 from eliza_state.journal.sqlite import Synchronous
 
 MEMORY: Final = "memory"
+_SQLITE: Final = ("sqlite", "sqlite+pysqlite")
 UNSAFE_SHARING: Final = (
     "another manager has this SQLite file open, and this SQLite is older than 3.51.3, which can, rarely,"
     " corrupt a database that two connections write at the same instant; upgrade SQLite, or let one process"
@@ -51,11 +52,12 @@ class JournalSource:
             ) from None
         if url.get_backend_name() == MEMORY:
             return None
-        if url.get_backend_name() != "sqlite":
+        if url.drivername not in _SQLITE:
             raise StoreError(f"a store is 'memory://' or a SQLite file ('sqlite:///state.db'), got {url!r}")
-        if not url.database or url.database == ":memory:" or "mode=memory" in url.database:
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
             raise StoreError(
-                "a SQLite store is a file, as in 'sqlite:///state.db'; for memory use 'memory://'"
+                "a SQLite store is a file named by its path, as in 'sqlite:///state.db'; for memory use"
+                " 'memory://'"
             )
         if self.read_only and not os.path.exists(url.database):
             raise StoreError(f"there is no store at {url.database!r}; name one that exists")

@@ -8,19 +8,30 @@ about by the manager.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from eliza_state.errors import StoreError
+from eliza_state.journal.contract import Busy
 
 Synchronous = Literal["FULL", "NORMAL"]
 """`FULL` survives a power cut, `NORMAL` a killed process."""
 
-PAGE_BYTES: Final = 4096
 SAFE_TO_SHARE: Final = (3, 51, 3)
+
+# A checkpoint that a long reader held back leaves a large log file; it is cut down to this once it is free.
+_LOG_LIMIT_BYTES: Final = 32_000_000
+# Damaged text is shown with replacement characters; the checksum beside it tells that it is damaged.
+_decode_text = partial(str, encoding="utf-8", errors="replace")
 
 
 def is_safe_to_share() -> bool:
@@ -28,43 +39,83 @@ def is_safe_to_share() -> bool:
     return sqlite3.sqlite_version_info >= SAFE_TO_SHARE
 
 
-def open_engines(url: URL, *, synchronous: Synchronous, busy_timeout_ms: int) -> tuple[Engine, Engine]:
-    """Return the writing and the reading engine of a database file.
+def writing_engine(url: URL, *, synchronous: Synchronous) -> Engine:
+    """Return the engine that writes a database file: one connection, for any one thread at a time.
 
-    The writer never waits for a lock (its caller retries, off the event loop where that matters) and has
-    one connection, which any one thread at a time may use.
+    It never waits for a lock; its caller retries, off the event loop where that matters.
     """
     if synchronous not in ("FULL", "NORMAL"):
         raise StoreError(f"synchronous is 'FULL' or 'NORMAL', got {synchronous!r}")
-    writing = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-    reading = create_engine(
-        url,
-        poolclass=QueuePool,
-        pool_size=4,
-        max_overflow=4,
-        connect_args={"check_same_thread": False},
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    pragmas = (
+        "busy_timeout=0",
+        "journal_mode=WAL",
+        f"synchronous={synchronous}",
+        "wal_autocheckpoint=0",
+        f"journal_size_limit={_LOG_LIMIT_BYTES}",
     )
-    _configure(
-        writing,
-        begin="BEGIN IMMEDIATE",
-        pragmas=("journal_mode=WAL", f"synchronous={synchronous}", "wal_autocheckpoint=0"),
-        busy_timeout_ms=0,
-    )
-    _configure(reading, begin="BEGIN", pragmas=("query_only=ON",), busy_timeout_ms=busy_timeout_ms)
-    return writing, reading
+    _configure(engine, begin="BEGIN IMMEDIATE", pragmas=pragmas)
+    return engine
 
 
-def _configure(engine: Engine, *, begin: str, pragmas: tuple[str, ...], busy_timeout_ms: int) -> None:
+def reading_engine(url: URL, *, busy_timeout_ms: int, read_only: bool) -> Engine:
+    """Return the engine that reads a database file, a few connections for as many threads.
+
+    With `read_only` the file is opened such that not even a checkpoint can write it. In a folder that
+    cannot be written either, a database without a log beside it is taken as one that nobody writes.
+    """
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
+    if read_only:
+        options = {"creator": _read_only_connect(url.database or "")}
+    engine = create_engine(url, poolclass=QueuePool, pool_size=4, max_overflow=4, **options)
+    _configure(engine, begin="BEGIN", pragmas=(f"busy_timeout={busy_timeout_ms}", "query_only=ON"))
+    return engine
+
+
+def _read_only_connect(database: str) -> Callable[[], sqlite3.Connection]:
+    folder = os.path.dirname(database) or "."
+    effective = os.access in os.supports_effective_ids
+    is_frozen = not os.access(folder, os.W_OK, effective_ids=effective) and not os.path.exists(
+        f"{database}-wal"
+    )
+    uri = f"file:{quote(os.path.abspath(database))}?{'immutable=1' if is_frozen else 'mode=ro'}"
+    return lambda: sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+
+def _configure(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         # The transactions are SQLAlchemy's, begun below; the driver's own begin would defer the write lock.
         connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
-        for pragma in (*pragmas, "mmap_size=0"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        connection.text_factory = _decode_text
+        try:
+            for pragma in (*pragmas, "mmap_size=0"):
+                connection.execute(f"PRAGMA {pragma}").close()
+        except sqlite3.Error:
+            connection.close()
+            raise
 
     @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Any) -> None:
-        connection.exec_driver_sql(begin)
+    def begin_transaction(connection: Connection) -> None:
+        # Straight to the driver: every append begins a transaction, and SQLAlchemy's way costs 7 µs more.
+        driver: Any = connection.connection.driver_connection
+        driver.execute(begin)
+
+
+def checkpoint(connection: Connection) -> None:
+    """Bring what the write-ahead log holds into the database, as far as readers permit now."""
+    # Not through SQLAlchemy, which would begin a transaction, in which SQLite refuses to checkpoint.
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+
+
+@contextlib.contextmanager
+def translated(purpose: str) -> Generator[None]:
+    """Turn what SQLAlchemy or the driver raises into `StoreError`, a held lock into `Busy`."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        cause = getattr(error, "orig", None) or error
+        if getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise Busy(f"cannot {purpose}: another process holds the lock of the database") from error
+        raise StoreError(f"cannot {purpose}: {cause}") from error

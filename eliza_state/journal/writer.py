@@ -53,6 +53,8 @@ class Writer:
             queue.SimpleQueue()
         )
         self._waiting = 0
+        self._maintaining = False
+        self._closed = False
         self._thread = threading.Thread(target=self._work, name="eliza-state-writer", daemon=True)
         self._thread.start()
 
@@ -63,7 +65,7 @@ class Writer:
 
         `alone` says that no other dispatch waits for this one to get out of the way.
         """
-        if alone and not self._waiting and self._recent_s < self._inline_below_s:
+        if alone and self._is_idle and self._recent_s < self._inline_below_s:
             outcome = self._append(drafts, after)
             if not isinstance(outcome, Busy):
                 if self._journal.wants_maintenance:
@@ -71,6 +73,11 @@ class Writer:
                 done(outcome)
                 return
         self._put(lambda: self._append_patiently(drafts, after), done)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Tell whether the thread leaves the journal alone: an append would not have to wait for it."""
+        return not self._waiting and not self._maintaining
 
     async def run(self, function: Callable[[], T]) -> T:
         """Run a function in the writer's thread, between batches, and return what it returns or raises."""
@@ -95,6 +102,8 @@ class Writer:
         return await future
 
     def _put(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        if self._closed:
+            raise StoreError("the writer of the journal is closed; nothing can be stored any more")
         self._waiting += 1
 
         def finished(outcome: Any) -> None:
@@ -107,19 +116,22 @@ class Writer:
         while (entry := self._jobs.get()) is not None:
             job, done = entry
             outcome = job()
+            # Said before the outcome is: the event loop must not come in here while a checkpoint runs.
+            self._maintaining = self._journal.wants_maintenance
             try:
                 self._loop.call_soon_threadsafe(done, outcome)
             except RuntimeError:
                 _logger.error("the event loop was closed before the manager; what was written is safe")
                 return
-            self._maintain()
+            if self._maintaining:
+                self._maintain()
+                self._maintaining = False
 
     def _maintain(self) -> None:
-        if self._journal.wants_maintenance:
-            try:
-                self._journal.maintain()
-            except StoreError as error:
-                _logger.warning("journal maintenance failed, it is tried again later: %s", error)
+        try:
+            self._journal.maintain()
+        except StoreError as error:
+            _logger.warning("journal maintenance failed, it is tried again later: %s", error)
 
     def _append(self, drafts: Sequence[Draft], after: int) -> Outcome:
         started = time.perf_counter()
@@ -129,6 +141,8 @@ class Writer:
             return answer
         except StoreError as error:
             outcome = self._look_up(drafts, after, error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who wait for the batch are told
+            outcome = self._look_up(drafts, after, _not_stored(error))
         self._recent_s += _SMOOTHING * (time.perf_counter() - started - self._recent_s)
         return outcome
 
@@ -145,7 +159,7 @@ class Writer:
         """Find out whether a batch whose append failed is stored after all: all of it is, or nothing."""
         try:
             first = self._journal.find(drafts[0].path, drafts[0].key)
-            if first is None:
+            if first is None or first.position <= after or first.writer != self._journal.writer:
                 return error
             missed = list(self._journal.read(Path(), after=after, until=first.position - 1))
         except StoreError:
@@ -154,5 +168,12 @@ class Writer:
 
     async def close(self) -> None:
         """Wait until everything handed over is written, and end the thread."""
+        self._closed = True
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
+
+
+def _not_stored(cause: Exception) -> StoreError:
+    error = StoreError(f"cannot append: {cause!r}")
+    error.__cause__ = cause
+    return error

@@ -123,13 +123,15 @@ def small_entities(messages: list[Any]) -> Entities[Any]:
 
 
 def entities_of(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    messages = st.lists(st.builds(Message, st.integers(0, 9), values), unique_by=lambda message: message.id)
+    messages = st.lists(
+        st.builds(Message, st.integers(0, 9), values), unique_by=lambda message: message.id, max_size=6
+    )
     return st.one_of(messages.map(small_entities), messages.map(Entities))
 
 
 def containers(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    lists = st.lists(values, max_size=10)
-    maps = st.dictionaries(st.sampled_from("abcdefg"), values)
+    lists = st.lists(values, max_size=6)
+    maps = st.dictionaries(st.sampled_from("abcdefg"), values, max_size=6)
     sets = st.frozensets(st.integers(0, 5))
     return st.one_of(
         lists,
@@ -149,9 +151,14 @@ def containers(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(0, 3), st.floats(allow_nan=False), st.sampled_from(["", "a", "bc"])
+    st.none(),
+    st.booleans(),
+    st.integers(0, 3),
+    st.sampled_from([0.0, 1.0, 2.5]),
+    st.sampled_from(["", "a", "bc"]),
 )
-STATES = st.recursive(LEAVES, containers, max_leaves=12)
+INNER = st.one_of(LEAVES, containers(LEAVES))
+STATES = st.one_of(INNER, containers(INNER))
 
 
 def exactly(state: Any) -> Any:
@@ -301,6 +308,21 @@ class TestKinds:
 
         assert diff(small_entities(messages), Entities(messages[3:])) == tuple(
             Difference((Key(number),), "removed", before=Message(number)) for number in range(3)
+        )
+
+    def test_all_that_follows_a_newcomer_moves_behind_it(self) -> None:
+        messages = [Message(number) for number in range(4)]
+        before, after = Entities(messages), Entities([Message(9), *messages[1:]])
+
+        assert diff(before, after) == (
+            Difference((Key(0),), "removed", before=Message(0)),
+            Difference((Key(9),), "added", after=Message(9)),
+            *(Difference((Key(number),), "moved") for number in (1, 2, 3)),
+        )
+
+    def test_logs_of_different_chunks_by_position_too(self) -> None:
+        assert diff(Log([1, 2, 3], chunk_size=2), Log([1, 2, 4])) == (
+            Difference((Index(2),), "changed", 3, 4),
         )
 
     def test_entities_of_another_key_are_others(self) -> None:

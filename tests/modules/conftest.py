@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,7 +16,7 @@ from eliza_modules import (
 )
 from eliza_state.module import StateModule
 from eliza_state.path import Path
-from eliza_state.tree import Transition, Tree
+from eliza_state.tree import Tree
 
 _AGENT = Path().child("agent", "eliza")
 _ROOM = _AGENT.child("room", "general")
@@ -31,6 +31,15 @@ SAMPLES = {
     "user": _AGENT.child("user", "ada"),
 }
 """One scope of each level."""
+
+
+class Changed(NamedTuple):
+    """A slice that an event changed, the depth of its scope on the chain first."""
+
+    depth: int
+    name: str
+    before: Any
+    after: Any
 
 
 class World:
@@ -52,17 +61,17 @@ class World:
         self.tree = Tree(({module.name: module for module in (*modules, *replacements)}).values())
         self.scopes: dict[Path, dict[str, Any]] = {}
 
-    def send(self, to: Path | str, *events: Any) -> list[Transition]:
+    def send(self, to: Path | str, *events: Any) -> list[Changed]:
         """Reduce events at their address and along its chain; return what changed, root first."""
         path = self.path(to)
-        changed: list[Transition] = []
+        changed: list[Changed] = []
         for event in events:
             chain = [self._slices(scope) for scope in path.chain()]
             plan = self.tree.plan(type(event), self.tree.hierarchy.level(path))
             transitions = self.tree.reduce(plan, chain, event, path)
-            for transition in transitions:
-                chain[transition.depth][transition.name] = transition.after
-            changed.extend(transitions)
+            for depth, name, before, after in transitions:
+                chain[depth][name] = after
+                changed.append(Changed(depth, name, before, after))
         return changed
 
     def state(self, of: Path | str) -> Any:

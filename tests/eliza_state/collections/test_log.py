@@ -192,6 +192,19 @@ def test_full_chunks_are_shared_by_versions() -> None:
     assert list(log.chunks())[1] is list(changed.chunks())[1]
 
 
+def test_logs_of_different_chunks_are_equal_but_not_compared_by_part() -> None:
+    assert small(range(10)) == Log(range(10))
+    with pytest.raises(ValueError, match="expected chunks of 4 elements, got 512"):
+        small().unshared(Log())
+
+
+def test_a_log_is_its_own_column() -> None:
+    log = small(range(10))
+
+    assert log.columns() == {"values": log}
+    assert Log.from_columns(log.columns()) is log
+
+
 def test_nothing_new_is_the_same_log() -> None:
     value = object()
     log = small([value, 2])
@@ -380,6 +393,12 @@ class TestLazyChunks:
         Log.from_chunks(log.chunks()).append(5)
 
         assert list(log) == [1, 2, 3, 4]
+
+    def test_the_only_chunk_may_be_longer_than_chunks_are_now(self) -> None:
+        chunks, loaded = lazy(2 * CHUNK_SIZE)
+        log = Log.from_chunks(chunks).append(0)
+
+        assert (log.chunk_size, len(log), loaded) == (2 * CHUNK_SIZE, 2 * CHUNK_SIZE + 1, [])
 
     def test_empty_chunks_do_not_count(self) -> None:
         assert Log.from_chunks([Chunk(), Chunk()]) == ()

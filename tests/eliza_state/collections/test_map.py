@@ -144,6 +144,45 @@ def test_a_key_that_comes_and_goes_is_compacted() -> None:
     assert len(map_.columns()["keys"]) <= keyed.SLACK + 4
 
 
+class Counted:
+    """A key that counts how often it is compared."""
+
+    def __init__(self) -> None:
+        self.comparisons = 0
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        self.comparisons += 1
+        return isinstance(other, Counted)
+
+
+def test_a_key_that_came_and_went_often_is_found_missing_at_once() -> None:
+    map_ = Map(dict.fromkeys(range(100), 0))
+    for value in range(50):
+        map_ = map_.set(Counted(), value).delete(Counted())
+    key = Counted()
+
+    assert key not in map_
+    assert key.comparisons <= 2
+
+
+def test_branches_may_give_a_key_one_slot_or_several() -> None:
+    base = Map(dict.fromkeys(range(40), 0))
+    longer = base.set("other", 0)
+    branches = [
+        base.set("key", 1),
+        longer.set("key", 2),
+        longer.set("more", 0).set("key", 3),
+        base.set("key", 4),
+    ]
+
+    assert [branch["key"] for branch in branches] == [1, 2, 3, 4]
+    assert "key" not in base
+    assert "key" not in longer
+
+
 class Value:
     """Something that can be seen to go."""
 

@@ -1,0 +1,5 @@
+"""`python -m eliza_state.cli`: the command line without its script."""
+
+from eliza_state.cli import main
+
+main()

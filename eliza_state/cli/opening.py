@@ -1,0 +1,84 @@
+"""How the command line opens a store: with every module that is installed, and those it is told of."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Generator, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final, TypeAlias
+
+from eliza_state.cli.terminal import Misuse, warn_of
+from eliza_state.errors import RegistrationError
+from eliza_state.module import Composition, StateModule
+from eliza_state.portal import SyncStateManager
+
+GROUP: Final = "eliza_state.modules"
+"""The entry-point group in which distributions announce their modules."""
+
+DEFAULT_STORE: Final = "sqlite:///state.db"
+
+Module: TypeAlias = StateModule[Any] | Composition
+
+
+@contextlib.contextmanager
+def open_store(
+    url: str, named: Iterable[str] = (), *, read_only: bool = False
+) -> Generator[SyncStateManager]:
+    """Open a store with the installed modules and the `named` ones; its problems become warnings."""
+    with SyncStateManager.open(url, modules=find_modules(named), read_only=read_only) as manager:
+        warn_of(manager.problems)
+        yield manager
+
+
+def find_modules(named: Iterable[str] = ()) -> list[Module]:
+    """Return the installed modules, then the `named` ones (`package:name`), each in the order given.
+
+    A name is that of a module's class, of a module, of a composition, or of a list of those. A named module
+    takes the place of an installed one with its name. The current folder is looked in too.
+    Raises `RegistrationError` for an installed one that cannot be loaded, `Misuse` for a name.
+    """
+    own = [module for name in named for module in _named(name)]
+    taken = {module.name for module in own}
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    installed = [module for point in points for module in _installed(point)]
+    return [*(module for module in installed if module.name not in taken), *own]
+
+
+def _installed(point: EntryPoint) -> list[Module]:
+    try:
+        return _modules(point.load())
+    except Exception as error:
+        raise RegistrationError(
+            f"the installed module {point.name!r} ({point.value}) cannot be loaded: {error!r};"
+            " repair or remove its package"
+        ) from error
+
+
+def _named(text: str) -> list[Module]:
+    package, colon, name = text.partition(":")
+    if not (package and colon and name):
+        raise Misuse(f"--modules takes package:name as in 'shop.modules:CartModule', got {text!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(package)
+    except Exception as error:
+        raise Misuse(f"--modules {text}: cannot import {package!r}: {error!r}") from error
+    try:
+        return _modules(getattr(found, name))
+    except (AttributeError, TypeError) as error:
+        raise Misuse(f"--modules {text}: {error}") from error
+
+
+def _modules(found: Any) -> list[Module]:
+    """Return the modules behind a name."""
+    if isinstance(found, list | tuple):
+        return [module for entry in found for module in _modules(entry)]
+    if isinstance(found, type) and issubclass(found, StateModule):
+        return [found()]
+    if isinstance(found, StateModule | Composition):
+        return [found]
+    raise TypeError(f"expected a StateModule, a composition or a list of those, got {found!r:.80}")

@@ -1,0 +1,84 @@
+"""Running an ingestion before somebody's eyes: a bar with a rate, the refused lines, a summary."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from eliza_state.cli.ingest import Ingestion, Source, Stopped, Tally
+from eliza_state.cli.terminal import one_line
+from eliza_state.portal import SyncStateManager
+
+
+def run_ingestion(
+    manager: SyncStateManager, sources: Sequence[Source], *, strict: bool, retry: bool, quiet: bool
+) -> Tally:
+    """Take in the sources and return what became of their lines.
+
+    Refused lines go to standard error, the bar too where that is a terminal, the summary to standard
+    output; `quiet` leaves out the bar and the summary. Ends early, as told by the summary, when `strict`
+    and a line is refused, and when interrupted.
+    """
+    started = time.perf_counter()
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    with _progress(console, quiet) as progress:
+        task = progress.add_task("", total=_total(sources), lines="")
+
+        def advanced(tally: Tally, size_bytes: int) -> None:
+            rate = tally.lines / (time.perf_counter() - started)
+            progress.update(task, advance=size_bytes, lines=f"{tally.lines:,} lines  {rate:,.0f}/s")
+
+        ingestion = Ingestion(
+            manager,
+            strict=strict,
+            retry=retry,
+            refused=lambda text: console.print(one_line(text)),
+            advanced=advanced,
+        )
+        try:
+            for source in sources:
+                progress.update(task, description=source.name)
+                ingestion.take(source)
+        except Stopped:
+            console.print("stopped at the first refused line; the lines before it are stored")
+        finally:
+            progress.stop()
+            if not quiet:
+                typer.echo(_summary(ingestion.tally, time.perf_counter() - started))
+    return ingestion.tally
+
+
+def _progress(console: Console, quiet: bool) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[lines]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+
+
+def _total(sources: Sequence[Source]) -> int | None:
+    """The bytes of all sources; `None` when one of them is endless."""
+    if not all(source.stream.seekable() for source in sources):
+        return None
+    return sum(_size(source) for source in sources)
+
+
+def _size(source: Source) -> int:
+    size = source.stream.seek(0, os.SEEK_END)
+    source.stream.seek(0)
+    return size
+
+
+def _summary(tally: Tally, elapsed_s: float) -> str:
+    rate = tally.lines / elapsed_s if elapsed_s else 0.0
+    return (
+        f"{tally.lines:,} lines: {tally.stored:,} stored, {tally.present:,} already there,"
+        f" {tally.refused:,} refused ({rate:,.0f} lines/s)"
+    )

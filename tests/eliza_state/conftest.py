@@ -1,0 +1,54 @@
+"""Stores to test with, and how hypothesis runs here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path as FilePath
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from eliza_state.manager import StateManager
+from tests.eliza_state import chat
+
+settings.register_profile(
+    "eliza_state",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("eliza_state")
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: FilePath) -> str:
+    """A store in a file that is not there yet."""
+    return f"sqlite:///{tmp_path}/state.db"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A store of each kind."""
+    return "memory://" if request.param == "memory" else request.getfixturevalue("sqlite_url")
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    """Open managers of the chat system; they are closed in the end, the last one first."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_manager(url: str = "memory://", **options: Any) -> StateManager:
+            options = {"modules": chat.modules(), "synchronous": "NORMAL", **options}
+            return await stack.enter_async_context(StateManager.open(url, **options))
+
+        yield open_manager
+
+
+@pytest.fixture
+async def manager(opened: Open, url: str) -> StateManager:
+    """An open store of each kind in which nothing has happened yet."""
+    return await opened(url)

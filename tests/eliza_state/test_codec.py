@@ -1,0 +1,153 @@
+"""Events as JSON text, and the persistent collections in any value."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import json
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eliza_serializers.json import JsonSerializer
+from eliza_state.codec import decode, encode, register_collections, structure
+from eliza_state.collections import Entities, Log, Map, Set
+from eliza_state.errors import InvalidEvent
+from eliza_state.event import event, event_type
+
+
+@attrs.frozen
+class Place:
+    name: str
+    tags: frozenset[str] = frozenset()
+
+
+class Mood(enum.Enum):
+    FINE = "fine"
+
+
+@event("visited")
+class Visited:
+    user: str
+    place: Place
+    times: int = 1
+    at: datetime.datetime | None = None
+    extra: Any = None
+
+
+@event("grown", version=2, upcasters={1: lambda old: {"length_cm": round(old["length_m"] * 100)}})
+class Grown:
+    length_cm: int
+
+
+PLACE = {"name": "home"}
+
+
+def roundtrip(happened: Any) -> Any:
+    kind = event_type(type(happened))
+    return decode(kind, encode(happened), schema_version=kind.version)
+
+
+def test_an_event_comes_back():
+    noon = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
+    visited = Visited(
+        user="ada", place=Place("home", frozenset({"a"})), times=2, at=noon, extra={1: (2, b"3")}
+    )
+
+    assert visited == roundtrip(visited)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(-(2**70), 2**70))
+def test_any_text_and_number_comes_back(text, number):
+    visited = Visited(user=text, place=Place(text), times=number, extra=[text, number])
+
+    assert visited == roundtrip(visited)
+
+
+def test_the_payload_is_json():
+    assert json.loads(encode(Visited(user="ada", place=Place("home"))))["place"]["name"] == "home"
+
+
+@pytest.mark.parametrize(
+    ("happened", "field"),
+    [
+        (Visited(user=5, place=Place("home")), "user"),
+        (Visited(user="ada", place="home"), "place"),
+        (Visited(user="ada", place=Place(5)), "place.name"),
+        (Visited(user="ada", place=Place("home"), times="often"), "times"),
+        (Visited(user="\ud800", place=Place("home")), "user"),
+        (Visited(user="ada", place=Place("home"), extra=object()), "extra"),
+        (Visited(user="ada", place=Place("home"), extra=[1, {"deep": object()}]), r"extra\[1\]\.?\[?.*deep"),
+    ],
+)
+def test_a_value_that_cannot_be_written_is_named(happened, field):
+    with pytest.raises(InvalidEvent, match=rf"visited: .*{field}"):
+        encode(happened)
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ({"place": PLACE}, "user"),
+        ({"user": "ada"}, "place"),
+        ({"user": 5, "place": PLACE}, "user"),
+        ({"user": "ada", "place": {"name": None}}, "place.name"),
+        ({"user": "ada", "place": PLACE, "times": "x"}, "times"),
+        ({"user": "ada", "place": PLACE, "time": 2}, "time"),
+    ],
+)
+def test_a_payload_that_does_not_fit_names_the_field(payload, message):
+    with pytest.raises(InvalidEvent, match=rf"visited: .*{message}"):
+        structure(event_type(Visited), payload)
+
+
+def test_a_plain_payload_becomes_the_event():
+    made = structure(event_type(Visited), {"user": "ada", "place": PLACE, "at": "2024-05-01T12:00:00+00:00"})
+
+    assert (
+        Visited(user="ada", place=Place("home"), at=datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC))
+        == made
+    )
+
+
+def test_an_older_payload_is_upcast():
+    assert Grown(length_cm=150) == decode(event_type(Grown), b'{"length_m": 1.5}', schema_version=1)
+
+
+def test_a_payload_of_a_newer_version_is_refused():
+    with pytest.raises(InvalidEvent, match="run the newer code"):
+        decode(event_type(Grown), b"{}", schema_version=3)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"length_cm": "x"}', b"\xff"])
+def test_a_damaged_payload_is_refused(text):
+    with pytest.raises(InvalidEvent, match="grown"):
+        decode(event_type(Grown), text, schema_version=2)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Log(["a", "b"]),
+        Set(["b", "a"]),
+        Map({"a": 1, 2: [3]}),
+        Entities([Place("home")], key="name"),
+        {"nested": [Log([Set([1]), Map({"a": Log([1])})])]},
+        Log(),
+    ],
+)
+def test_collections_come_back_in_any_value(value):
+    serializer = register_collections(JsonSerializer())
+    serializer.register_type(
+        Place,
+        tag="Place",
+        to_data=lambda place: place.name,
+        from_data=Place,
+        shape=str,
+    )
+    restored = serializer.deserialize(serializer.serialize(value))
+
+    assert (type(value), value) == (type(restored), restored)

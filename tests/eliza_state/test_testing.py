@@ -1,0 +1,179 @@
+"""The public fakes: a clock, a receiver, modules without a store."""
+
+from __future__ import annotations
+
+import datetime
+
+import attrs
+import pytest
+
+from eliza_state.errors import InvalidEvent, Rejected, ScopeArchived, StateError, UnknownTransition
+from eliza_state.manager import StateManager
+from eliza_state.module import reduces
+from eliza_state.testing import START, ManualClock, RecordingReceiver, TreeDriver, fold
+from tests.eliza_state import chat
+from tests.eliza_state.chat import (
+    AGENT,
+    OTHER,
+    ROOM,
+    TALK,
+    BudgetModule,
+    Closed,
+    Drawn,
+    Joined,
+    Said,
+    TalkModule,
+    TotalsModule,
+)
+
+
+def test_a_clock_stands_still_until_it_is_turned():
+    clock = ManualClock()
+
+    assert clock() == clock()
+    assert START == clock.now
+
+
+def test_a_clock_advances_by_milliseconds():
+    clock = ManualClock(1_000)
+    clock.advance(ms=1.5)
+
+    assert clock() == 2_500
+
+
+def test_a_clock_is_set_to_a_time_or_to_microseconds():
+    clock = ManualClock()
+    clock.set(datetime.datetime(1970, 1, 1, 0, 0, 1, tzinfo=datetime.UTC))
+
+    assert clock() == 1_000_000
+    clock.set(7)
+    assert clock() == 7
+
+
+def test_a_clock_shows_itself():
+    assert repr(ManualClock(0)) == "ManualClock(1970-01-01T00:00:00+00:00)"
+
+
+async def test_a_manager_takes_its_times_from_the_clock():
+    clock = ManualClock()
+    async with StateManager.open(modules=chat.modules(), clock=clock) as manager:
+        clock.advance(ms=250)
+        change = await manager.dispatch(Joined(user="ada"), to=ROOM)
+
+    assert clock.now == change.record.recorded_at
+
+
+async def test_a_receiver_remembers_what_it_was_told():
+    receiver = RecordingReceiver()
+    async with StateManager.open(modules=chat.modules()) as manager:
+        manager.subscribe(receiver)
+        change = await manager.dispatch(Joined(user="ada"), to=ROOM)
+
+    assert [change] == receiver.changes
+    assert ([Joined(user="ada")], [1], 1) == (receiver.events, receiver.positions, len(receiver))
+    receiver.clear()
+    assert receiver.changes == []
+
+
+def test_a_driver_starts_with_initial_states():
+    driver = TreeDriver(TalkModule())
+
+    assert driver.state(TalkModule, of=TALK) == chat.Talk()
+    assert driver.paths == []
+
+
+def test_given_these_events_this_state():
+    driver = TreeDriver(TalkModule(), TotalsModule())
+    driver.send(TALK, Said(user="ada", text="one"), Said(user="bob", text="two"))
+
+    assert list(driver.state(TalkModule, of=TALK).texts) == ["one", "two"]
+    assert driver.state("totals").said == 2
+    assert {"talk": driver.state("talk", of=TALK)} == driver.slices(TALK)
+
+
+def test_a_driver_tells_what_changed():
+    changes = TreeDriver(*chat.modules()).send(TALK.encode(), Said(user="ada", text="one"))
+
+    assert ["totals", "people", "talk"] == [change.module for change in changes]
+
+
+def test_a_driver_counts_versions_as_a_store_does():
+    driver = TreeDriver(*chat.modules())
+    driver.send(TALK, Said(user="ada", text="one"), chat.Typing(user="bob"))
+
+    assert (1, 0, 0) == (driver.version(TALK), driver.version(ROOM), driver.version(OTHER))
+
+
+def test_a_refused_event_changes_nothing():
+    driver = TreeDriver(*chat.modules())
+
+    with pytest.raises(Rejected):
+        driver.send(AGENT, Drawn(amount=7), Drawn(amount=7))
+
+    assert (3, 1) == (driver.state(BudgetModule, of=AGENT).left, driver.version(AGENT))
+
+
+@pytest.mark.parametrize(
+    ("event", "to", "error"),
+    [
+        (Drawn(amount=1), "", None),
+        (Joined(user="ada"), AGENT, None),
+        (Closed(), ROOM, None),
+        (chat.Noted(), AGENT, UnknownTransition),
+        (Said(user=5, text="x"), TALK, InvalidEvent),
+    ],
+)
+async def test_a_driver_takes_and_refuses_what_a_store_does(sqlite_url, event, to, error):
+    outcomes = []
+    async with StateManager.open(sqlite_url, modules=chat.modules()) as manager:
+        for send in (
+            lambda: TreeDriver(*chat.modules()).send(to, event),
+            lambda: manager.dispatch(event, to=to),
+        ):
+            try:
+                sent = send()
+                if not isinstance(sent, list):
+                    await sent
+                outcomes.append(None)
+            except StateError as refused:
+                outcomes.append(type(refused))
+
+    assert [error, error] == outcomes
+
+
+def test_a_closed_scope_takes_no_more():
+    driver = TreeDriver(*chat.modules())
+    driver.send(TALK, Closed())
+
+    with pytest.raises(ScopeArchived):
+        driver.send(TALK.child("message", "m"), Said(user="ada", text="x"))
+
+
+def test_a_state_comes_back_from_its_snapshot():
+    driver = TreeDriver(*chat.modules())
+    driver.send(TALK, *(Said(user=f"u{number % 7}", text=f"t{number}") for number in range(1_100)))
+
+    assert driver.state(TalkModule, of=TALK) == driver.restored(TalkModule, of=TALK)
+
+
+def test_a_state_that_cannot_be_written_is_told():
+    class Odd(TotalsModule):
+        state_type = chat.Totals
+
+        @reduces(Said, Joined)
+        def count(self, state, event):
+            return attrs.evolve(state, events=object())
+
+    driver = TreeDriver(Odd())
+    driver.send(ROOM, Joined(user="ada"))
+
+    with pytest.raises(StateError, match="the state of module 'totals' cannot be written"):
+        driver.restored(Odd)
+
+
+def test_folding_gives_the_slices_of_every_scope():
+    states = fold(chat.modules(), [(Said(user="ada", text="x"), TALK), (Joined(user="bob"), ROOM.encode())])
+
+    assert [*TALK.chain()] == list(states)
+    assert list(states[ROOM]["people"].names) == ["ada", "bob"]
+    assert states[TALK.parent.parent.parent]["totals"].events == 2
