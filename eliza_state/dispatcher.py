@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from eliza_state.committer import Committer
 from eliza_state.errors import InvalidEvent, StaleState, StateError
 from eliza_state.heads import Heads
 from eliza_state.ids import UuidFactory, encode_id
-from eliza_state.journal.contract import Journal
+from eliza_state.journal.contract import ChunkMissing, Journal
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.path import Path
 from eliza_state.pending import Pending
@@ -65,14 +65,18 @@ class Dispatcher:
         Return its change if it is done, the pending event to wait for, or `None` if it cannot enter just
         now: `ready` tells when it can.
         """
-        if self._pause is not None or self._committer.is_full or not scope.in_memory:
+        if self._pause is not None or self._committer.is_full or scope.lost or not scope.in_memory:
             return None
         scope.used = True
         plan = scope.plans.get(type(event)) or self._plan(event, scope)
         if self._memory is not None and plan.stored:
             return self._heads.commit_now(scope, plan, event, self._memory)
         pending = Pending(event, plan, scope, self._next_id(), self._content(event, plan))
-        pending.group = self._committer.enter([pending])
+        try:
+            pending.group = self._committer.enter([pending])
+        except ChunkMissing:
+            # The scope is lost by now; `ready` reads it anew from the records.
+            return None
         if pending.group is None or self._committer.is_buffered:
             return result_of(pending)
         return pending
@@ -85,7 +89,7 @@ class Dispatcher:
                 await asyncio.shield(self._pause)
             elif self._committer.is_full:
                 await self._committer.room()
-            elif scope is None:
+            elif scope is None or scope.lost:
                 await self._scopes.load(path)
             else:
                 return scope
@@ -104,6 +108,16 @@ class Dispatcher:
     ) -> list[Change | StateError]:
         """Dispatch several events in one transaction; see `StateManager.dispatch_all`."""
         requests = list(requests)
+        while True:
+            try:
+                return await self._dispatch_all(requests, return_exceptions=return_exceptions)
+            except ChunkMissing:
+                # The scope is read anew before it is used again, without the snapshot that failed.
+                continue
+
+    async def _dispatch_all(
+        self, requests: Sequence[Dispatch], *, return_exceptions: bool
+    ) -> list[Change | StateError]:
         entries: list[_Entry] = []
         async with self._scopes.held(
             self._tree.hierarchy.check(request.to) for request in requests

@@ -11,6 +11,7 @@ from typing import Any
 
 from eliza_state.change import Change, Record
 from eliza_state.errors import InvalidEvent, ScopeArchived, StaleState, StateError
+from eliza_state.journal.contract import ChunkMissing
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.lifecycle import LIVED_ON, SAVED, Phase, Step
 from eliza_state.path import Path
@@ -18,7 +19,7 @@ from eliza_state.pending import Pending
 from eliza_state.problems import Problems
 from eliza_state.recovery import read_event, reduce_slice
 from eliza_state.scopes import LiveScope, Scopes
-from eliza_state.tree import Plan, Transition, Tree
+from eliza_state.tree import Plan, Stage, Transition, Tree
 
 # A named tuple's own constructor costs twice as much as this, which is all it does.
 _new = tuple.__new__
@@ -256,7 +257,7 @@ class Heads:
         transitions: list[Transition] = []
         for step in pending.plan.steps:
             before = scope.heads[step.depth][step.name]
-            after = reduce_slice(step, before, pending.event, record=record, report=self._problems.report)
+            after = self._fold_one(step, before, pending.event, record=record)
             if after is not before:
                 scope.heads[step.depth][step.name] = after
                 transitions.append((step.depth, step.name, before, after))
@@ -287,6 +288,13 @@ class Heads:
         if transitions:
             self._announce(Change(record, event, transitions, origin="remote"))
 
+    def _fold_one(self, step: Stage, before: Any, event: Any, *, record: Record) -> Any:
+        try:
+            return reduce_slice(step, before, event, record=record, report=self._problems.report)
+        except ChunkMissing:
+            # The scope is marked as lost and read anew from the journal before anybody uses it.
+            return before
+
     def _fold(self, record: Record, event: Any, chain: Sequence[LiveScope]) -> list[Transition]:
         transitions: list[Transition] = []
         plan = self._tree.plan(type(event), self._tree.hierarchy.level(record.path))
@@ -294,7 +302,7 @@ class Heads:
             if step.depth < len(chain) and not step.module.volatile:
                 scope = chain[step.depth]
                 before = scope.published[step.name]
-                after = reduce_slice(step, before, event, record=record, report=self._problems.report)
+                after = self._fold_one(step, before, event, record=record)
                 if after is not before:
                     scope.published[step.name] = scope.head[step.name] = after
                     transitions.append((step.depth, step.name, before, after))

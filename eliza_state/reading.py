@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from eliza_state.change import Record
@@ -13,7 +14,7 @@ from eliza_state.errors import StoreError
 from eliza_state.journal.contract import Journal, ScopeFacts
 from eliza_state.path import Path
 from eliza_state.problems import Problems
-from eliza_state.recovery import Recovered, recover
+from eliza_state.recovery import Recovered, SetAside, recover
 from eliza_state.tree import Tree
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class Reading:
         self._problems = problems
         self._threads = ThreadPoolExecutor(_THREADS, "eliza-state-reader") if journal.durable else None
         self._closed = False
+        self._set_aside: SetAside = set()
 
     async def run(self, function: Callable[[], T]) -> T:
         """Run a function that reads and return what it returns or raises; `StoreError` once closed."""
@@ -43,8 +45,8 @@ class Reading:
         """Return the state of a scope at a position; a scope nobody wrote to costs no thread."""
         if not self._closed and not self._journal.knows(path):
             return Recovered(self._tree.initial(self._tree.hierarchy.level(path)))
-        report = self._problems.report
-        return await self.run(lambda: recover(self._tree, self._journal, path, until=until, report=report))
+        read = partial(recover, self._tree, self._journal, path, until=until)
+        return await self.run(partial(read, report=self._problems.report, set_aside=self._set_aside))
 
     async def records(
         self, path: Path, *, after: int, until: int | None, newest_first: bool, limit: int | None

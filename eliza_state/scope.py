@@ -193,7 +193,7 @@ class Scope:
 
     async def _live(self) -> LiveScope:
         scope = self._seen
-        if scope is None or not scope.in_memory:
+        if scope is None or scope.lost or not scope.in_memory:
             scope = self._seen = await self.access.scopes.load(self.path)
         scope.used = True
         return scope

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from eliza_state.errors import StoreError
 from eliza_state.lifecycle import Phase, Step, advance
 from eliza_state.path import Path
 from eliza_state.recovery import Recovered
@@ -26,7 +27,8 @@ class LiveScope:
     tells whether an event ended the scope, `ending` whether one is on its way. `pending` counts records on
     their way to the journal that are addressed here or below (`own_pending`: here), `children` the scopes
     right below that are in memory. `tail` counts the records since the last snapshot, `loaded_bytes`
-    is the size of what came from snapshots.
+    is the size of what came from snapshots. A scope is `lost` once a
+    chunk of its snapshot could not be had: it is to be read anew.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class LiveScope:
     snapshotting: bool = False
     in_memory: bool = True
     used: bool = True
+    lost: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -133,6 +136,7 @@ class Scopes:
             scope = self._live.get(path)
             if scope is not None:
                 scope.used = True
+                await self._find_again(scope)
                 return scope
             loading = self._loading.get(path)
             if loading is None:
@@ -196,8 +200,31 @@ class Scopes:
         if self.crowded:
             # Later, so that whoever waits for this scope gets to use it first.
             asyncio.get_running_loop().call_soon(self.evict)
-        recovered.on_loaded = partial(self._grow, scope)
+        self._follow(scope, recovered)
         return scope
+
+    def _follow(self, scope: LiveScope, recovered: Recovered) -> None:
+        recovered.on_loaded = partial(self._grow, scope)
+        recovered.on_lost = partial(setattr, scope, "lost", True)
+
+    async def _find_again(self, scope: LiveScope) -> None:
+        """Read a lost scope, and lost ones above it, anew from the records."""
+        for above in scope.chain:
+            while above.lost:
+                if above.pending:
+                    raise StoreError(f"{above.path.encode()!r} is being read anew; try again in a moment")
+                position = above.position
+                recovered = await self._recover(above.path)
+                if position == above.position and not above.pending:
+                    self._replace(above, recovered)
+
+    def _replace(self, scope: LiveScope, recovered: Recovered) -> None:
+        for name, module in self._tree.modules(scope.level).items():
+            if not module.volatile:
+                scope.published[name] = recovered.slices[name]
+        scope.reset_head()
+        scope.lost = False
+        self._follow(scope, recovered)
 
     def _grow(self, scope: LiveScope, size_bytes: int) -> None:
         """Count a chunk that somebody, in any thread, has touched; who has to go is seen at the next load."""

@@ -7,7 +7,6 @@ and never again; reading the state back loads none of them before it is touched.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
@@ -19,7 +18,7 @@ from eliza_state.codec import SERIALIZER
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.collections.chunk import Chunk, LazyChunk, chunk_from_data, chunk_to_data
 from eliza_state.errors import StateError
-from eliza_state.journal.contract import DIGEST_BYTES, SliceSnapshot
+from eliza_state.journal.contract import ChunkMissing, SliceSnapshot, digest_of
 from eliza_state.module import StateModule
 
 Fetch = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
@@ -92,29 +91,33 @@ def dump_slice(module: StateModule[Any], state: Any, *, place: str, again: bool 
     return Dump(body, writer.new, tuple(writer.named), writer.addresses)
 
 
-def restore_slice(module: StateModule[Any], snapshot: SliceSnapshot, fetch: Fetch, *, place: str) -> Any:
+def restore_slice(
+    module: StateModule[Any],
+    snapshot: SliceSnapshot,
+    fetch: Fetch,
+    *,
+    place: str,
+    lose: Callable[[StateError], None] = lambda _error: None,
+) -> Any:
     """Return the state of a stored slice; its full chunks are fetched when they are first touched.
 
-    Raises `StateError` for a body that cannot be read.
+    Raises `StateError` for a body that cannot be read. A chunk that cannot be read when it is touched
+    raises `ChunkMissing` there, after `lose` was told.
     """
     try:
         body = msgspec.json.decode(snapshot.body, type=_Body)
         fields = _collection_fields(module, body.keys)
+        reading = _Reading(fetch, place, lose)
         state = _decode_state(module, bytes(body.state))
         changes = {
-            name: _restore_collection(
-                fields[name], columns, _Reading(fetch, place), key=body.keys.get(name, "id")
-            )
+            name: _restore_collection(fields[name], columns, reading, key=body.keys.get(name, "id"))
             for name, columns in body.columns.items()
         }
         return attrs.evolve(state, **changes) if changes else state
+    except ChunkMissing:
+        raise
     except Exception as error:  # `deserialize`, converters and validators are foreign code
         raise StateError(f"its body cannot be read: {error!r}") from error
-
-
-def digest_of(content: bytes) -> bytes:
-    """Return the digest under which a chunk is stored (BLAKE2b, 16 bytes)."""
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 class _Writing:
@@ -159,9 +162,10 @@ class _Writing:
 class _Reading:
     """Where the chunks of one restored slice come from."""
 
-    def __init__(self, fetch: Fetch, place: str) -> None:
+    def __init__(self, fetch: Fetch, place: str, lose: Callable[[StateError], None]) -> None:
         self._fetch = fetch
         self._place = place
+        self._lose = lose
 
     def column(self, item_type: Any, column: _Column, *, at_once: bool) -> Log[Any]:
         """Read a column; `at_once` fetches all its chunks when one is touched, as an index of keys does."""
@@ -182,10 +186,15 @@ class _Reading:
     def _lazy(self, item_type: Any, entry: _Chunk, fetch: Fetch) -> LazyChunk[Any]:
         def load() -> list[Any]:
             content = fetch([entry.digest])[entry.digest]
-            if digest_of(content) != entry.digest:
-                raise StateError("a chunk of a snapshot is damaged; a fold of the records can replace it")
-            items, dead = msgspec.json.decode(content, type=tuple[msgspec.Raw, list[int]])
-            return chunk_from_data(SERIALIZER.decoder(list[item_type])(bytes(items)), dead)
+            try:
+                items, dead = msgspec.json.decode(content, type=tuple[msgspec.Raw, list[int]])
+                return chunk_from_data(SERIALIZER.decoder(list[item_type])(bytes(items)), dead)
+            except Exception as error:  # what the items are made with is foreign code
+                missing = ChunkMissing(
+                    f"a chunk cannot be read: {error!r}; a fold of the records replaces it"
+                )
+                self._lose(missing)
+                raise missing from error
 
         address = (self._place, entry.digest)
         return LazyChunk(entry.length, load, address=address, dead=entry.dead)

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from eliza_state.errors import ReducerError, RegistrationError, Rejected, UnknownTransition
+from eliza_state.errors import ReducerError, RegistrationError, Rejected, StoreError, UnknownTransition
 from eliza_state.event import EventType, event_type
 from eliza_state.module import Composition, StateModule, check_module
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
@@ -23,7 +23,7 @@ Transition: TypeAlias = tuple[int, str, Any, Any]
 """One slice that an event changed: the depth of its scope on the chain, its name, before and after."""
 
 
-class Step(NamedTuple):
+class Stage(NamedTuple):
     """One reducer on the way of an event: the depth of its scope on the chain, its slice, its handler."""
 
     depth: int
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     """
 
     event: EventType
-    steps: tuple[Step, ...]
+    steps: tuple[Stage, ...]
     stored: bool
 
 
@@ -138,7 +138,7 @@ class Tree:
 
     def _make_plan(self, cls: type, level: str) -> Plan:
         steps = tuple(
-            Step(depth, name, handlers[cls].reduce, handlers[cls].takes_path, module)
+            Stage(depth, name, handlers[cls].reduce, handlers[cls].takes_path, module)
             for depth, above in enumerate(self.hierarchy.chain(level))
             for name, module in self._slices[above].items()
             if cls in (handlers := module.handlers())
@@ -165,6 +165,9 @@ class Tree:
                 if depth == len(chain) - 1:
                     raise Rejected(refusal.reason, path=path.encode(), event=plan.event.name) from None
                 raise self._bug(plan, name, path, refusal) from refusal
+            except StoreError:
+                # What the reducer touched had to be read from the store: no fault of the module's.
+                raise
             except Exception as error:  # whatever a reducer raises is its module's bug
                 raise self._bug(plan, name, path, error) from error
             if after is not before:

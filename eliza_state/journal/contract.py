@@ -8,8 +8,9 @@ readers in other threads; `append`, `save_snapshot` and `maintain` are the write
 from __future__ import annotations
 
 import abc
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -20,6 +21,11 @@ from eliza_state.path import Path
 
 DIGEST_BYTES: Final = 16
 """The length of a chunk's digest."""
+
+
+def digest_of(content: bytes) -> bytes:
+    """Return the digest under which a chunk is stored (BLAKE2b, 16 bytes)."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def now_us() -> int:
@@ -67,7 +73,7 @@ class Busy(StoreError):
 
 
 class ChunkMissing(StoreError):
-    """A snapshot names a chunk that the journal does not hold."""
+    """A snapshot names a chunk that the journal does not hold, or holds damaged."""
 
 
 class ScopeFacts(NamedTuple):
@@ -174,8 +180,11 @@ class Journal(abc.ABC):
         """
 
     @abc.abstractmethod
-    def chunk(self, path: Path, digest: bytes) -> bytes:
-        """Return a chunk of the scope's snapshots; `ChunkMissing` if it is not there."""
+    def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """Return chunks of a scope's snapshots by digest.
+
+        Raises `ChunkMissing` if one of them is not there, or its content has another digest.
+        """
 
     @abc.abstractmethod
     def save_snapshot(

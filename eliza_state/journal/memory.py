@@ -6,7 +6,7 @@ import itertools
 import uuid
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from eliza_state.change import Record
 from eliza_state.ids import UuidFactory
@@ -134,8 +134,10 @@ class MemoryJournal(Journal):
     def snapshots(self, path: Path, *, until: int) -> list[SliceSnapshot]:
         return []
 
-    def chunk(self, path: Path, digest: bytes) -> bytes:
-        raise ChunkMissing(f"a journal in memory holds no chunks, asked for one of {path.encode()!r}")
+    def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        if digests:
+            raise ChunkMissing(f"a journal in memory holds no chunks, asked for some of {path.encode()!r}")
+        return {}
 
     def save_snapshot(
         self,

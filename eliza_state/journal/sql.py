@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -294,15 +294,16 @@ class SqlJournal(Journal):
             path_id = self._interning.find_path(connection, path)
             return [] if path_id is None else stored.load_snapshots(connection, path_id, until=until)
 
-    def chunk(self, path: Path, digest: bytes) -> bytes:
+    def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         with self._read() as connection:
             path_id = self._interning.find_path(connection, path)
-            content = None if path_id is None else stored.load_chunk(connection, path_id, digest)
-        if content is None:
+            found = {} if path_id is None else stored.load_chunks(connection, path_id, digests)
+        if missing := set(digests) - found.keys():
             raise ChunkMissing(
-                f"a chunk of the snapshot of {path.encode()!r} is missing or damaged; the fold can replace it"
+                f"{len(missing)} chunks of a snapshot of {path.encode()!r} are missing or damaged;"
+                " a fold of the records replaces them"
             )
-        return content
+        return found
 
     def save_snapshot(
         self,

@@ -6,6 +6,7 @@ level takes two thirds off such JSON for a few milliseconds a megabyte.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -14,10 +15,11 @@ import attrs
 from sqlalchemy import Connection, delete, insert, select
 
 from eliza_state.journal import schema
-from eliza_state.journal.contract import DIGEST_BYTES, ChunkMissing, SliceSnapshot
+from eliza_state.journal.contract import DIGEST_BYTES, ChunkMissing, SliceSnapshot, digest_of
 
 _KEPT: Final = 2
 _LEVEL: Final = 1
+_DIGESTS_A_QUERY: Final = 500
 
 
 def load_snapshots(connection: Connection, path_id: int, *, until: int) -> list[SliceSnapshot]:
@@ -41,17 +43,19 @@ def load_snapshots(connection: Connection, path_id: int, *, until: int) -> list[
     return [_slice_snapshot(row) for row in connection.execute(query)]
 
 
-def load_chunk(connection: Connection, path_id: int | None, digest: bytes) -> bytes | None:
-    """Return the content of a scope's chunk; `None` if it is not there, or damaged."""
-    table = schema.chunk
-    query = select(table.c.content).where(table.c.path == path_id, table.c.digest == digest)
-    content = connection.execute(query).scalar()
-    if content is None:
-        return None
-    try:
-        return zlib.decompress(content)
-    except (zlib.error, TypeError):
-        return None
+def load_chunks(connection: Connection, path_id: int, digests: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return those of a scope's chunks that are there and not damaged, by digest."""
+    found: dict[bytes, bytes] = {}
+    for start in range(0, len(digests), _DIGESTS_A_QUERY):
+        wanted = digests[start : start + _DIGESTS_A_QUERY]
+        marks = ", ".join("?" * len(wanted))
+        query = f"SELECT digest, content FROM chunk WHERE path = ? AND digest IN ({marks})"  # noqa: S608
+        for digest, content in connection.exec_driver_sql(query, (path_id, *wanted)):
+            with contextlib.suppress(zlib.error, TypeError):
+                unpacked = zlib.decompress(content)
+                if digest_of(unpacked) == digest:
+                    found[digest] = unpacked
+    return found
 
 
 def pack(contents: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from eliza_state.collections import CHUNK_SIZE, Entities, Log, Map, Set
 from eliza_state.errors import StateError
 from eliza_state.event import event
-from eliza_state.journal.contract import SliceSnapshot
+from eliza_state.journal.contract import ChunkMissing, SliceSnapshot, digest_of
 from eliza_state.module import StateModule, reduces
-from eliza_state.snapshots import Dump, digest_of, dump_slice, restore_slice
+from eliza_state.snapshots import Dump, dump_slice, restore_slice
 
 
 @event("poked")
@@ -162,13 +162,15 @@ def test_what_is_not_touched_is_not_fetched():
     assert len(chunks.fetched) == 1
 
 
-def test_a_chunk_with_other_content_than_its_digest_says_is_refused():
-    chunks = Chunks()
-    restored = restore(chunks.keep(dump_slice(MODULE, shelf(CHUNK_SIZE), place="here")), chunks)
-    chunks.stored = dict.fromkeys(chunks.stored, b"[[],[]]")
+def test_a_chunk_that_cannot_be_read_is_told_and_refused():
+    chunks, lost = Chunks(), []
+    snapshot = chunks.keep(dump_slice(MODULE, shelf(CHUNK_SIZE), place="here"))
+    restored = restore_slice(MODULE, snapshot, chunks, place="there", lose=lost.append)
+    chunks.stored = dict.fromkeys(chunks.stored, b'[[{"odd"')
 
-    with pytest.raises(StateError, match="damaged"):
+    with pytest.raises(ChunkMissing, match="cannot be read"):
         restored.log[0]
+    assert len(lost) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from eliza_modules.conversation import ConversationModule, MessageReceived
 from eliza_modules.room import RoomModule
 from eliza_state import snapshotter
-from eliza_state.errors import StateError, StoreError
+from eliza_state.errors import StoreError
+from eliza_state.journal.contract import ChunkMissing
 from eliza_state.manager import Limits, StateManager
 from tests.eliza_state import chat
 from tests.eliza_state.chat import TALK, Said
@@ -144,13 +145,13 @@ async def test_reading_the_last_fifty_messages_loads_no_more_than_they_need(open
         await manager._snapshotter.close([])
     await manager.close()
     manager = await opened(sqlite_url, modules=modules)
-    chunk, loaded = manager.journal.chunk, []
+    chunks, loaded = manager.journal.chunks, []
 
-    def counted(path, digest):
-        loaded.append(digest)
-        return chunk(path, digest)
+    def counted(path, digests):
+        loaded.extend(digests)
+        return chunks(path, digests)
 
-    monkeypatch.setattr(manager.journal, "chunk", counted)
+    monkeypatch.setattr(manager.journal, "chunks", counted)
     messages = (await manager.at(TALK).state(ConversationModule)).messages
     last = messages.last(50)
 
@@ -160,13 +161,20 @@ async def test_reading_the_last_fifty_messages_loads_no_more_than_they_need(open
     assert list(manager.problems) == []
 
 
-async def damaged_chunks(opened, url: str) -> StateManager:
-    """A conversation of three thousand messages, every stored chunk of which is damaged, opened anew."""
+async def damaged_chunks(opened, url: str, *, tail: int = 0) -> StateManager:
+    """A conversation of three thousand messages, every stored chunk of which is damaged, opened anew.
+
+    Of the messages on top, `tail` are in no snapshot.
+    """
     modules = [ConversationModule()]
     manager = await opened(url, modules=modules)
     await manager.dispatch_all(
         [(MessageReceived(id=f"m{n}", user="ada", text="hello"), TALK) for n in range(MESSAGES)]
     )
+    await manager.close()
+    manager = await opened(url, modules=modules)
+    for number in range(MESSAGES, MESSAGES + tail):
+        await manager.dispatch(MessageReceived(id=f"m{number}", user="ada", text="hello"), to=TALK)
     await manager.close()
     assert rows(url, "chunk") > 0
     with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
@@ -182,18 +190,40 @@ async def test_what_needs_no_damaged_chunk_is_read(opened, sqlite_url):
     assert [f"m{MESSAGES - 1}"] == [message.id for message in messages.last(1)]
 
 
-async def test_a_damaged_chunk_is_never_taken_for_another_content(opened, sqlite_url):
+async def test_a_damaged_chunk_is_never_taken_for_another_content_and_then_folded_anew(opened, sqlite_url):
     manager = await damaged_chunks(opened, sqlite_url)
-    messages = (await manager.at(TALK).state(ConversationModule)).messages
+    talk = manager.at(TALK)
+    messages = (await talk.state(ConversationModule)).messages
 
-    with pytest.raises(StateError, match="chunk"):
+    with pytest.raises(ChunkMissing, match="damaged"):
         next(iter(messages))
+    assert [f"m{n}" for n in range(MESSAGES)] == [
+        m.id for m in (await talk.state(ConversationModule)).messages
+    ]
+    assert {"snapshot"} == {problem.kind for problem in manager.problems}
 
 
-@pytest.mark.xfail(strict=True, reason="a chunk that turns out damaged when touched is not folded anew")
-async def test_a_conversation_with_a_damaged_chunk_goes_on(opened, sqlite_url):
+@pytest.mark.parametrize("alone", [True, False])
+async def test_a_conversation_with_a_damaged_chunk_goes_on(opened, sqlite_url, alone):
     manager = await damaged_chunks(opened, sqlite_url)
-    await manager.dispatch(MessageReceived(id="new", user="ada", text="hello"), to=TALK)
+    received = MessageReceived(id="new", user="ada", text="hello")
+    change = (
+        await manager.dispatch(received, to=TALK)
+        if alone
+        else (await manager.dispatch_all([(received, TALK)]))[0]
+    )
 
-    assert (await manager.at(TALK).state(ConversationModule)).messages.get("m0") is not None
+    messages = (await manager.at(TALK).state(ConversationModule)).messages
+    assert change.version == MESSAGES + 1
+    assert messages.get("m0") is not None
+    assert "new" in messages
+    assert {"snapshot"} == {problem.kind for problem in manager.problems}
+
+
+async def test_a_tail_behind_a_damaged_chunk_is_folded_onto_the_whole(opened, sqlite_url):
+    """What a fold needs of a damaged snapshot makes it start from the records, not lose the tail."""
+    manager = await damaged_chunks(opened, sqlite_url, tail=20)
+
+    messages = (await manager.at(TALK).state(ConversationModule)).messages
+    assert [f"m{n}" for n in range(MESSAGES + 20)] == [message.id for message in messages]
     assert {"snapshot"} == {problem.kind for problem in manager.problems}

@@ -284,7 +284,7 @@ def test_a_chunk_that_is_not_there_is_missing(journal: Journal, draft: Drafts) -
     journal.append([draft()], after=0)
 
     with pytest.raises(ChunkMissing):
-        journal.chunk(TALK, b"0123456789abcdef")
+        journal.chunks(TALK, [b"0123456789abcdef"])
 
 
 def test_maintaining_an_idle_journal_changes_nothing(journal: Journal, draft: Drafts) -> None:

@@ -50,7 +50,7 @@ def stored_chunks(journal: SqlJournal) -> set[bytes]:
     found: set[bytes] = set()
     for digest in CHUNKS:
         try:
-            journal.chunk(TALK, digest)
+            journal.chunks(TALK, [digest])
         except ChunkMissing:
             continue
         found.add(digest)
@@ -61,8 +61,8 @@ def test_a_snapshot_comes_back_as_it_was(journal: SqlJournal) -> None:
     saved = save(journal, 4, FIRST, SECOND, EMPTY)
 
     assert [saved] == journal.snapshots(TALK, until=10)
-    assert CHUNKS[FIRST] == journal.chunk(TALK, FIRST)
-    assert b"" == journal.chunk(TALK, EMPTY)
+    assert CHUNKS[FIRST] == journal.chunks(TALK, [FIRST])[FIRST]
+    assert b"" == journal.chunks(TALK, [EMPTY])[EMPTY]
 
 
 def test_the_newest_comes_first_and_none_after_the_position_asked_for(journal: SqlJournal) -> None:
@@ -136,7 +136,7 @@ def test_more_chunks_go_at_once_than_a_statement_takes_parameters(journal: SqlJo
     save(journal, 3)
 
     with pytest.raises(ChunkMissing):
-        journal.chunk(TALK, b"%016d" % 7)
+        journal.chunks(TALK, [b"%016d" % 7])
 
 
 def test_a_failure_leaves_the_older_snapshots(journal: SqlJournal, bare: sqlite3.Connection) -> None:
@@ -203,7 +203,7 @@ def test_a_damaged_chunk_is_missing_until_it_is_written_again(
     bare.execute(f"UPDATE chunk SET {change}")
 
     with pytest.raises(ChunkMissing):
-        journal.chunk(TALK, FIRST)
+        journal.chunks(TALK, [FIRST])[FIRST]
     save(journal, 2, FIRST)
 
-    assert CHUNKS[FIRST] == journal.chunk(TALK, FIRST)
+    assert CHUNKS[FIRST] == journal.chunks(TALK, [FIRST])[FIRST]

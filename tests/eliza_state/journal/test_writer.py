@@ -246,6 +246,22 @@ async def test_an_older_record_with_the_same_id_is_not_taken_for_the_batch(
     assert 1 == sql.head()
 
 
+async def test_a_record_of_others_with_the_same_id_is_not_taken_for_the_batch(
+    scripted: Scripted, draft: Drafts
+) -> None:
+    wanted, error = draft(), StoreError("disk full")
+
+    def let_others_write_it() -> None:
+        scripted.writer = "another"
+        MemoryJournal.append(scripted, [wanted], after=0)
+        scripted.writer = "here"
+        raise error
+
+    scripted.before = [let_others_write_it]
+    async with writing(scripted) as writer:
+        assert error is await append(writer, [wanted])
+
+
 @pytest.mark.parametrize("alone", [False, True])
 async def test_what_cannot_be_written_at_all_fails_alone(sql: SqlJournal, draft: Drafts, alone: bool) -> None:
     async with writing(sql) as writer:
