@@ -48,6 +48,10 @@ class Record(NamedTuple):
     writer: str
     cause: str | None = None
 
+    def __repr__(self) -> str:
+        where = self.path.encode()
+        return f"Record({self.event} at {where!r}, position={self.position}, version={self.version})"
+
     @property
     def id(self) -> str:
         """The id of the record: a UUID, or the text that the caller gave."""
@@ -94,6 +98,12 @@ class Change(NamedTuple):
     transitions: Sequence[Transition] = ()
     duplicate: bool = False
     origin: Literal["local", "remote"] = "local"
+
+    def __repr__(self) -> str:
+        """Name what changed, not what it was: states can be long."""
+        changed = ", ".join(name for _, name, _, _ in self.transitions)
+        duplicate = ", duplicate" if self.duplicate else ""
+        return f"Change({self.record!r}, changed: {changed or 'nothing'}{duplicate})"
 
     @property
     def slices(self) -> tuple[SliceChange, ...]:

@@ -106,7 +106,7 @@ class Committer:
         that is not lenient; then it has left no trace.
         """
         if self._broken is not None:
-            raise self._broken
+            raise StoreError(str(self._broken))
         self._heads.enter(members, lenient=lenient)
         if lenient:
             members = [pending for pending in members if pending.result is None]

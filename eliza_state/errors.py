@@ -29,9 +29,10 @@ class UnknownTransition(StateError, LookupError):
         self.name = name
         self.path = path
         self.nearest = nearest
-        hint = f"; did you mean {', '.join(map(repr, nearest))}?" if nearest else ""
+        where = repr(path) if path else "the root"
+        hint = f"; did you mean {', '.join(map(repr, nearest))}?" if nearest else "."
         super().__init__(
-            f"no module handles {name!r} at {path or 'the root'!r}{hint}"
+            f"no module handles {name!r} at {where}{hint}"
             " Register a module that does, or address another scope."
         )
 

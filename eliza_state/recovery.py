@@ -256,5 +256,5 @@ def _steps(tree: Tree, record: Record, level: str, depth: int) -> tuple[Stage, .
     kind = tree.event_type(record.event)
     if kind is None:
         return ()
-    plan = tree.plan(kind.cls, level)
+    plan = tree.make_plan(kind.cls, level)
     return tuple(step for step in plan.steps if step.depth == depth and not step.module.volatile)

@@ -95,10 +95,10 @@ Recover = Callable[[Path], Awaitable[Recovered]]
 class Scopes:
     """Hold the live scopes.
 
-    `max_scopes` and `max_bytes` bound what idle scopes may occupy; scopes with records under way or live
-    scopes below them stay. Who goes first is found by the clock algorithm (Corbato, "A Paging Experiment
-    with the Multics System", 1968): whoever touches a scope marks it as `used`, which costs next to nothing,
-    and a look for room passes a marked one over once.
+    `max_scopes` and `max_bytes` bound what idle scopes may occupy; scopes with records under way, with live
+    scopes below them or with volatile state stay. Who goes first is found by the clock algorithm (Corbato,
+    "A Paging Experiment with the Multics System", 1968): whoever touches a scope marks it as `used`, which
+    costs next to nothing, and a look for room passes a marked one over once.
     """
 
     def __init__(self, tree: Tree, recover: Recover, *, max_scopes: int, max_bytes: int) -> None:
@@ -282,8 +282,18 @@ class Scopes:
             if scope.used:
                 scope.used = False
                 self._live.move_to_end(scope.path)
-            elif scope.in_memory and _is_idle(scope):
+            elif scope.in_memory and self._is_idle(scope):
                 self._drop(scope)
+
+    def _is_idle(self, scope: LiveScope) -> bool:
+        """Tell whether nothing would be lost or missed without the scope; the root always stays."""
+        if not scope.path.steps or scope.children or scope.pending or scope.held:
+            return False
+        modules = self._tree.modules(scope.level).items()
+        # Volatile state is nowhere else.
+        return all(
+            scope.published[name] == module.initial_state() for name, module in modules if module.volatile
+        )
 
     def close(self) -> None:
         """Let go of all scopes; whoever comes for one has it read anew, which a closed store refuses."""
@@ -297,7 +307,3 @@ class Scopes:
         scope.take(Step.UNLOAD)
         scope.in_memory = False
         scope.chain[-2].children -= 1
-
-
-def _is_idle(scope: LiveScope) -> bool:
-    return bool(scope.path.steps) and not (scope.children or scope.pending or scope.held)

@@ -132,7 +132,8 @@ class Snapshotter:
 
     async def close(self, scopes: Iterable[LiveScope]) -> None:
         """Take the snapshots that make the next opening quick, and wait for all under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for scope in scopes:
-            if scope.tail >= MIN_CLOSING_TAIL and not scope.snapshotting and not scope.pending:
+            if scope.tail >= MIN_CLOSING_TAIL and not scope.pending:
                 self._start(scope)
         await asyncio.gather(*self._tasks, return_exceptions=True)

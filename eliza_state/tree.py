@@ -133,10 +133,11 @@ class Tree:
         """Return the steps of an event class addressed to a level; no steps when nobody handles it."""
         plan = self.plans[level].get(cls)
         if plan is None:
-            plan = self.plans[level][cls] = self._make_plan(cls, level)
+            plan = self.plans[level][cls] = self.make_plan(cls, level)
         return plan
 
-    def _make_plan(self, cls: type, level: str) -> Plan:
+    def make_plan(self, cls: type, level: str) -> Plan:
+        """Return what `plan` does, not remembered: for threads that must not outrun a registration."""
         steps = tuple(
             Stage(depth, name, handlers[cls].reduce, handlers[cls].takes_path, module)
             for depth, above in enumerate(self.hierarchy.chain(level))

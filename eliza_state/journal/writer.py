@@ -150,8 +150,10 @@ class Writer:
         deadline = time.monotonic() + self._busy_timeout_s
         for attempt in range(1_000_000):
             outcome = self._append(drafts, after)
-            if not isinstance(outcome, Busy) or time.monotonic() > deadline:
+            if not isinstance(outcome, Busy):
                 return outcome
+            if time.monotonic() > deadline:
+                return StoreError(f"{outcome}, for longer than {self._busy_timeout_s:g} s; try again later")
             time.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
         raise AssertionError("the deadline ends the retries")
 

@@ -106,7 +106,7 @@ def test_an_unknown_event_may_have_no_near_one():
     error = Tree(chat.modules()).unknown("xyzzy", Path())
 
     assert error.nearest == ()
-    assert "no module handles 'xyzzy' at 'the root'" in str(error)
+    assert "no module handles 'xyzzy' at the root. Register" in str(error)
 
 
 def test_an_event_handled_by_volatile_modules_alone_is_not_stored():
