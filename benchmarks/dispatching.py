@@ -37,10 +37,14 @@ class Said:
 
 @attrs.frozen
 class Talk:
-    """What the reducer keeps."""
+    """What the reducer keeps: six fields, as the slices of a chat have."""
 
     count: int = 0
     last: str = ""
+    topic: str | None = None
+    sentiment: float = 0.0
+    goals: tuple[str, ...] = ()
+    ended: bool = False
 
 
 class TalkModule(StateModule[Talk]):

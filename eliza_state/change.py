@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -72,8 +73,13 @@ class Record(NamedTuple):
     def checksum(self) -> int:
         """A CRC-32 over every field but the writer and the cause; it detects damage, not forgery."""
         numbers = _HEADER.pack(self.position, self.version, self.recorded_at_us, self.schema_version)
-        names = f"{self.path.encode()}\0{self.event}\0".encode()
-        return zlib.crc32(self.payload, zlib.crc32(self.key, zlib.crc32(names, zlib.crc32(numbers))))
+        names = _names_checksum(self.path, self.event)
+        return zlib.crc32(self.payload, zlib.crc32(self.key, zlib.crc32(numbers, names)))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _names_checksum(path: Path, event: str) -> int:
+    return zlib.crc32(f"{path.encode()}\0{event}\0".encode())
 
 
 class SliceChange(NamedTuple):

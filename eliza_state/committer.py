@@ -137,13 +137,7 @@ class Committer:
             position = first - 1
         for pending in members:
             position += pending.plan.stored
-            self._finish(pending, position, recorded_at_us)
-
-    def _finish(self, pending: Pending, position: int, recorded_at_us: int) -> None:
-        heads = self._heads
-        heads.saved(pending)
-        heads.show(pending, position=position, recorded_at_us=recorded_at_us)
-        heads.live_on(pending)
+            self._heads.finish(pending, position=position, recorded_at_us=recorded_at_us)
 
     def _announce(self, members: Sequence[Pending]) -> None:
         """Publish what is still to be written: nobody else may write, so the positions are known."""
@@ -259,7 +253,7 @@ class Committer:
         position = outcome.first_position - 1
         for pending in members:
             position += pending.plan.stored
-            self._finish(pending, position, outcome.recorded_at_us)
+            heads.finish(pending, position=position, recorded_at_us=outcome.recorded_at_us)
         self._written = position
         self._conclude(batch)
 

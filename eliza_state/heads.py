@@ -204,49 +204,45 @@ class Heads:
             self._announce(change)
         if kind.ends_scope:
             scope.ended = scope.ending = True
-        scope.phase = LIVED_ON[scope.phase, scope.ended]
+        if scope.phase is Phase.PERSISTED:
+            scope.phase = LIVED_ON[scope.ended]
         return change
+
+    def finish(self, pending: Pending, *, position: int, recorded_at_us: int) -> None:
+        """Publish an event that the journal has taken."""
+        self.saved(pending)
+        self.show(pending, position=position, recorded_at_us=recorded_at_us)
+        self.live_on(pending)
 
     def show(self, pending: Pending, *, position: int, recorded_at_us: int) -> None:
         """Make a pending event's transitions the published state and announce the change."""
-        scope, kind, stored = pending.scope, pending.plan.event, pending.plan.stored
-        chain = scope.chain
-        for depth, name, _, after in pending.transitions:
+        scope, kind, content = pending.scope, pending.plan.event, pending.content
+        transitions, chain = pending.transitions, scope.chain
+        for depth, name, _, after in transitions:
             chain[depth].published[name] = after
-        if stored:
+        if pending.plan.stored:
             self.applied = max(self.applied, position)
             scope.version = pending.version
             scope.ended = kind.ends_scope
-        record = Record(
-            position if stored else 0,
-            pending.key,
-            scope.path,
-            pending.version,
-            kind.name,
-            kind.version,
-            pending.content,
-            recorded_at_us,
-            self._writer,
-            pending.cause,
-        )
-        if stored:
-            self._note(chain, record)
-        pending.result = change = Change(record, pending.event, pending.transitions)
-        if pending.transitions:
+            self._note(chain, position, recorded_at_us, content)
+        else:
+            position = 0
+        place = (position, pending.key, scope.path, pending.version)
+        told = (kind.name, kind.version, content, recorded_at_us, self._writer, pending.cause)
+        record = _new(Record, (*place, *told))
+        pending.result = change = _new(Change, (record, pending.event, transitions, False, "local"))
+        if transitions:
             self._announce(change)
 
-    def _note(self, chain: Iterable[LiveScope], record: Record) -> None:
+    def _note(self, chain: Sequence[LiveScope], position: int, recorded_at_us: int, content: Any) -> None:
         """Keep the scopes' figures for a record that has become part of their state."""
-        content = record.content
         size_bytes = len(content) if isinstance(content, bytes) else 0
-        position, at_us, total_bytes = record.position, record.recorded_at_us, 0
         for scope in chain:
             scope.position = position
-            scope.last_activity_us = at_us
+            scope.last_activity_us = recorded_at_us
             scope.tail += 1
             scope.tail_bytes += size_bytes
-            total_bytes += size_bytes
-        self._scopes.size_bytes += total_bytes
+        self._scopes.size_bytes += size_bytes * len(chain)
 
     # Records that the journal holds whatever we think of them
 
@@ -277,7 +273,7 @@ class Heads:
         chain = self._scopes.live_chain(record.path)
         event = read_event(self._tree, record, self._problems.report)
         transitions = [] if event is None else self._fold(record, event, chain)
-        self._note(chain, record)
+        self._note(chain, record.position, record.recorded_at_us, record.content)
         kind = self._tree.event_type(record.event)
         if len(chain) > len(record.path.steps):
             scope = chain[-1]

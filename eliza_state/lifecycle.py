@@ -66,9 +66,7 @@ SAVED: Final = {
 """Where a change that is saved at once leads: `change` and `save` in one."""
 
 LIVED_ON: Final = {
-    (start, ended): TRANSITIONS[start, Step.END if ended else Step.CONTINUE]
-    for start in SAVED.values()
-    for ended in (False, True)
+    ended: TRANSITIONS[Phase.PERSISTED, Step.END if ended else Step.CONTINUE] for ended in (False, True)
 }
 """Where a scope goes once its saved change is announced: on, or, if it has ended, no further."""
 

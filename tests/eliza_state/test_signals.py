@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 from eliza_state.errors import InvalidPath, RegistrationError, StateError
+from eliza_state.lifecycle import Phase
 from eliza_state.testing import RecordingReceiver
 from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Drawn, Joined, Noted, Said, Typing
 
@@ -498,3 +499,23 @@ async def test_a_dropped_iterator_is_disconnected(opened):
     await say(manager, 3)
 
     assert list(manager.problems) == []
+
+
+async def test_a_receiver_may_dispatch_within_its_call(opened):
+    """As with eager tasks: what a receiver brings about is told after what brought it about, to everybody."""
+    manager = await opened("memory://")
+    talk = manager.at(TALK)
+    told: list[str] = []
+
+    def answer(change):
+        if change.event.text == "first":
+            with pytest.raises(StopIteration):
+                talk.dispatch(Said(user="ada", text="second")).send(None)
+
+    manager.subscribe(answer)
+    manager.subscribe(lambda change: told.append(change.event.text))
+    await talk.dispatch(Said(user="ada", text="first"))
+
+    assert told == ["first", "second"]
+    assert Phase.ACTIVE is await talk.phase()
+    assert await talk.version() == 2
