@@ -183,7 +183,8 @@ class Journal(abc.ABC):
     def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return chunks of a scope's snapshots by digest.
 
-        Raises `ChunkMissing` if one of them is not there, or its content has another digest.
+        A closed journal still gives them, because states that are in hand may be touched later. Raises
+        `ChunkMissing` if one of them is not there, or its content has another digest.
         """
 
     @abc.abstractmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import os
 import struct
 import threading
 import time
@@ -87,9 +88,11 @@ class SqlJournal(Journal):
         self._interning = Interning()
         self._lock = threading.Lock()
         self._unchecked_bytes = 0
+        url = url.set(database=os.path.abspath(url.database or ""))
         self._reading: Engine | None = sqlite.reading_engine(
             url, busy_timeout_ms=busy_timeout_ms, read_only=read_only
         )
+        self._read_once = partial(sqlite.reading_engine, url, busy_timeout_ms=busy_timeout_ms, read_only=True)
         self._connection: Connection | None = None
         try:
             if read_only:
@@ -295,7 +298,7 @@ class SqlJournal(Journal):
             return [] if path_id is None else stored.load_snapshots(connection, path_id, until=until)
 
     def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        with self._read() as connection:
+        with self._read_chunks() as connection:
             path_id = self._interning.find_path(connection, path)
             found = {} if path_id is None else stored.load_chunks(connection, path_id, digests)
         if missing := set(digests) - found.keys():
@@ -341,6 +344,20 @@ class SqlJournal(Journal):
             raise StoreError(f"cannot {purpose}: the journal is closed")
         with sqlite.translated(purpose), self._reading.connect() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def _read_chunks(self) -> Generator[Connection]:
+        """Connect for a moment where the journal is closed: states in hand may outlive their manager."""
+        if self._reading is not None:
+            with self._read() as connection:
+                yield connection
+            return
+        engine = self._read_once()
+        try:
+            with sqlite.translated("read a chunk"), engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
     def close(self) -> None:
         # The readers go first: the writer, as the last connection, then owns the final checkpoint.

@@ -227,3 +227,18 @@ async def test_a_tail_behind_a_damaged_chunk_is_folded_onto_the_whole(opened, sq
     messages = (await manager.at(TALK).state(ConversationModule)).messages
     assert [f"m{n}" for n in range(MESSAGES + 20)] == [message.id for message in messages]
     assert {"snapshot"} == {problem.kind for problem in manager.problems}
+
+
+async def test_a_state_in_hand_outlives_its_manager(opened, sqlite_url):
+    modules = [ConversationModule()]
+    manager = await opened(sqlite_url, modules=modules)
+    await manager.dispatch_all(
+        [(MessageReceived(id=f"m{n}", user="ada", text="hello"), TALK) for n in range(MESSAGES)]
+    )
+    await manager.close()
+    manager = await opened(sqlite_url, modules=modules)
+    messages = (await manager.at(TALK).state(ConversationModule)).messages
+    await manager.close()
+
+    assert [f"m{n}" for n in range(MESSAGES)] == [message.id for message in messages]
+    assert "m7" in messages
