@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which suites to run (all)")
     parser.add_argument("--json", type=Path, help="write the figures to a file as well")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=max(Console().width, 132))
     console.print(
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} on"
         f" {platform.machine()}"

@@ -120,9 +120,8 @@ class Committer:
 
     def _has_to_wait(self, members: Sequence[Pending]) -> bool:
         """Tell whether a group is to be stored, or builds on what others have made of the heads so far."""
-        for pending in members:
-            if pending.plan.stored:
-                return True
+        if (members and members[0].plan.stored) or any(pending.plan.stored for pending in members):
+            return True
         if self._buffer_s is not None:
             return False
         changed = (pending.scope.chain[depth] for pending in members for depth, *_ in pending.transitions)

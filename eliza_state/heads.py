@@ -149,7 +149,8 @@ class Heads:
 
     def _account(self, pending: Pending) -> None:
         scope = pending.scope
-        scope.take(Step.CHANGE)
+        if scope.phase is not Phase.UPDATED:
+            scope.take(Step.CHANGE)
         scope.own_pending += 1
         for above in scope.chain:
             above.pending += 1

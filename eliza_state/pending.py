@@ -59,7 +59,7 @@ class Group:
     on_settled: Callable[[], None] | None = None
     _is_settled: bool = False
     _error: StateError | None = None
-    _waiters: list[asyncio.Future[None]] = attrs.field(factory=list[asyncio.Future[None]])
+    _waiters: tuple[asyncio.Future[None], ...] = ()
 
     def settled(self) -> asyncio.Future[None]:
         """Return a future of the caller's own: done when the group is durable, failed when it was given up.
@@ -67,7 +67,7 @@ class Group:
         To cancel it ends the caller's wait and nothing else.
         """
         future = asyncio.get_running_loop().create_future()
-        self._waiters.append(future)
+        self._waiters = (*self._waiters, future)
         if self._is_settled:
             self.settle(self._error)
         return future
@@ -82,7 +82,7 @@ class Group:
                 future.set_result(None)
             else:
                 future.set_exception(error)
-        self._waiters.clear()
+        self._waiters = ()
         if self.on_settled is not None:
             self.on_settled()
             self.on_settled = None

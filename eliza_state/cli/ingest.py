@@ -159,14 +159,9 @@ class Ingestion:
     def _judge_strictly(self, entries: Sequence[_Entry], source: Source) -> None:
         """Store all, or those before the first that is refused."""
         dispatches = [entry.dispatch for entry in entries if entry.dispatch is not None]
-        if len(dispatches) == len(entries):
-            try:
-                self._count(self._manager.dispatch_all(dispatches))
-                return
-            except StoreError:
-                raise
-            except StateError:
-                pass  # nothing was stored; one by one they tell which it is
+        if len(dispatches) == len(entries) and self._store_whole(dispatches):
+            return
+        # One by one they tell which it is.
         for entry in entries:
             if entry.dispatch is None:
                 self._refuse(entry.number, entry.problem, source)
@@ -177,6 +172,17 @@ class Ingestion:
                 raise
             except StateError as error:
                 self._refuse(entry.number, str(error), source)
+
+    def _store_whole(self, dispatches: Sequence[Dispatch]) -> bool:
+        """Store all of them, or, where one is refused, none; tell which."""
+        try:
+            changes = self._manager.dispatch_all(dispatches)
+        except StoreError:
+            raise
+        except StateError:
+            return False
+        self._count(changes)
+        return True
 
     def _count(self, changes: Sequence[Change]) -> None:
         present = sum(change.duplicate for change in changes)
