@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -160,13 +161,17 @@ def _load_snapshots(
     covered = {name: module.since_position for name, module in modules.items()}
     restored: set[str] = set()
     place = journal.epoch + path.encode()
-    for snapshot in journal.snapshots(path, until=until):
+    for snapshot in journal.snapshots(path, until=sys.maxsize):
         module = modules.get(snapshot.module)
         if module is None or snapshot.module in restored or snapshot.module_version != module.version:
             continue
         if (path, snapshot.module, snapshot.position) in aside:
             continue
         lose = partial(_set_aside, path, snapshot, found=found, report=report, aside=aside)
+        if snapshot.position > until:
+            if snapshot.position > journal.head():
+                lose(StateError("the journal ends before it: a tail was lost, or an older copy restored"))
+            continue
         try:
             _check_snapshot(journal, snapshot)
             fetch = _fetching(journal, path, found=found, lose=lose)

@@ -166,6 +166,8 @@ async def test_a_lost_tail_leaves_the_state_of_what_is_there(opened, filled):
 
     assert await manager.position() == 30
     assert (await manager.root.state("totals")).said == 30
+    assert {"snapshot"} == {problem.kind for problem in manager.problems}
+    assert "the journal ends before it" in next(iter(manager.problems)).message
     change = await manager.dispatch(Joined(user="new"), to=ROOM)
     assert change.position == 31
     await fill(manager, 40, start=2_000)
