@@ -152,11 +152,11 @@ class StateManager:
     ) -> Opening[Self]:
         """Open a store, to be awaited or entered: `async with StateManager.open(...) as manager`.
 
-        `url` is `memory://` (nothing is written) or a SQLite file, `sqlite:///state.db`, made if it is not
-        there. `durability` says when a dispatch returns: `committed` once its record is durable, `buffered`
-        at once, which needs the store for itself. `synchronous` is SQLite's: `FULL` survives a power cut,
-        `NORMAL` a killed process. `clock` gives microseconds since 1970. A `read_only` manager refuses
-        events and disturbs no other.
+        `url` is `memory://` (nothing is written, so nothing is checked for whether it could be) or a SQLite
+        file, `sqlite:///state.db`, made if it is not there. `durability` says when a dispatch returns:
+        `committed` once its record is durable, `buffered` at once, which needs the store for itself.
+        `synchronous` is SQLite's: `FULL` survives a power cut, `NORMAL` a killed process. `clock` gives
+        microseconds since 1970. A `read_only` manager refuses events and disturbs no other.
         Raises `RegistrationError` for modules that cannot work together, `StoreError` for a store that
         cannot be opened or is held by others.
         """
@@ -194,6 +194,8 @@ class StateManager:
 
     async def close(self) -> None:
         """Write what is under way and release the store; closing twice does nothing.
+
+        What still waits for coroutine receivers is dropped; `settled()` before lets them take it.
 
         Raises `StoreError` if something announced could not be written; the store is released all the same.
         """

@@ -141,7 +141,8 @@ class Scope:
 
         `decide(state)` is pure and returns events for this scope (none: nothing happens); `state` is the
         slice of `module`, or all slices by name. The events are dispatched in one transaction at the version
-        that `decide` saw; when others were faster it decides again.
+        that `decide` saw; when others were faster it decides again. The version is the scope's own: a record
+        addressed below it, which may change the slice as well, is no reason to.
         """
         name = None if module is None else self._slice_name(module)
         return await self.access.dispatcher.execute(self.path, decide, name=name)
