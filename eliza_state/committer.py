@@ -67,11 +67,6 @@ class Committer:
         self._written = heads.applied
 
     @property
-    def queued(self) -> int:
-        """How many events wait for the journal."""
-        return self._queued
-
-    @property
     def written(self) -> int:
         """The last position known to be durable."""
         return self._written

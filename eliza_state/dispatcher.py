@@ -89,7 +89,7 @@ class Dispatcher:
                 await asyncio.shield(self._pause)
             elif self._committer.is_full:
                 await self._committer.room()
-            elif scope is None or scope.lost:
+            elif scope is None or any(above.lost for above in scope.chain):
                 await self._scopes.load(path)
             else:
                 return scope

@@ -52,13 +52,13 @@ class Heads:
         """Reduce events one after the other on the heads, and mark their scopes as changing.
 
         Raises what refuses one of them, and takes the others back; when `lenient`, the refusal becomes
-        that one's result instead.
+        that one's result instead. `ChunkMissing` is no refusal: the scope has to be read anew first.
         """
         for number, pending in enumerate(members):
             try:
                 self._reduce(pending)
             except StateError as error:
-                if not lenient:
+                if not lenient or isinstance(error, ChunkMissing):
                     self.take_back(members[:number])
                     raise
                 pending.result = error

@@ -91,7 +91,6 @@ class StateManager:
         self.problems = Problems()
         self.tree = tree
         self.journal = journal
-        self._read_only = read_only
         self._signals = Signals(self, problems=self.problems)
         self._reading = Reading(tree, journal, problems=self.problems)
         self._scopes = Scopes(

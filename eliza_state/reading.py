@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from eliza_state.change import Record
 from eliza_state.errors import StoreError
-from eliza_state.journal.contract import Journal, ScopeFacts
+from eliza_state.journal.contract import Journal
 from eliza_state.path import Path
 from eliza_state.problems import Problems
 from eliza_state.recovery import Recovered, SetAside, recover
@@ -58,10 +58,6 @@ class Reading:
             return list(itertools.islice(found, limit))
 
         return await self.run(read)
-
-    async def facts(self, path: Path, *, until: int) -> ScopeFacts:
-        """Return what the journal knows of a scope at a position."""
-        return await self.run(lambda: self._journal.facts(path, until=until))
 
     async def children(self, path: Path) -> list[Path]:
         """Return the scopes right below a path that have records at or below them, oldest first."""

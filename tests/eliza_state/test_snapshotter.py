@@ -9,13 +9,13 @@ import sqlite3
 import pytest
 
 from eliza_modules.conversation import ConversationModule, MessageReceived
-from eliza_modules.room import RoomModule
+from eliza_modules.room import RoomModule, UserJoined
 from eliza_state import snapshotter
 from eliza_state.errors import StoreError
 from eliza_state.journal.contract import ChunkMissing
 from eliza_state.manager import Limits, StateManager
 from tests.eliza_state import chat
-from tests.eliza_state.chat import TALK, Said
+from tests.eliza_state.chat import ROOM, TALK, Said
 
 
 def rows(url: str, table: str = "snapshot") -> int:
@@ -161,6 +161,12 @@ async def test_reading_the_last_fifty_messages_loads_no_more_than_they_need(open
     assert list(manager.problems) == []
 
 
+def damage_chunks(url: str) -> None:
+    assert rows(url, "chunk") > 0
+    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE chunk SET content = zeroblob(length(content))")
+
+
 async def damaged_chunks(opened, url: str, *, tail: int = 0) -> StateManager:
     """A conversation of three thousand messages, every stored chunk of which is damaged, opened anew.
 
@@ -176,9 +182,7 @@ async def damaged_chunks(opened, url: str, *, tail: int = 0) -> StateManager:
     for number in range(MESSAGES, MESSAGES + tail):
         await manager.dispatch(MessageReceived(id=f"m{number}", user="ada", text="hello"), to=TALK)
     await manager.close()
-    assert rows(url, "chunk") > 0
-    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-        connection.execute("UPDATE chunk SET content = zeroblob(length(content))")
+    damage_chunks(url)
     return await opened(url, modules=modules)
 
 
@@ -203,15 +207,14 @@ async def test_a_damaged_chunk_is_never_taken_for_another_content_and_then_folde
     assert {"snapshot"} == {problem.kind for problem in manager.problems}
 
 
-@pytest.mark.parametrize("alone", [True, False])
-async def test_a_conversation_with_a_damaged_chunk_goes_on(opened, sqlite_url, alone):
+@pytest.mark.parametrize("way", ["alone", "together", "lenient"])
+async def test_a_conversation_with_a_damaged_chunk_goes_on(opened, sqlite_url, way):
     manager = await damaged_chunks(opened, sqlite_url)
     received = MessageReceived(id="new", user="ada", text="hello")
-    change = (
-        await manager.dispatch(received, to=TALK)
-        if alone
-        else (await manager.dispatch_all([(received, TALK)]))[0]
-    )
+    if way == "alone":
+        change = await manager.dispatch(received, to=TALK)
+    else:
+        (change,) = await manager.dispatch_all([(received, TALK)], return_exceptions=way == "lenient")
 
     messages = (await manager.at(TALK).state(ConversationModule)).messages
     assert change.version == MESSAGES + 1
@@ -242,3 +245,22 @@ async def test_a_state_in_hand_outlives_its_manager(opened, sqlite_url):
 
     assert [f"m{n}" for n in range(MESSAGES)] == [message.id for message in messages]
     assert "m7" in messages
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_damaged_chunk_of_a_scope_above_is_folded_anew(opened, sqlite_url, seen):
+    modules = [ConversationModule(), RoomModule()]
+    manager = await opened(sqlite_url, modules=modules)
+    await manager.dispatch_all([(UserJoined(user=f"u{n}"), ROOM) for n in range(MESSAGES)])
+    await manager.close()
+    damage_chunks(sqlite_url)
+    manager = await opened(sqlite_url, modules=modules)
+    talk = manager.at(TALK)
+    if seen:
+        await talk.state()
+
+    async with asyncio.timeout(30):
+        await talk.dispatch(MessageReceived(id="m1", user="new", text="hello"))
+    participants = (await manager.at(ROOM).state(RoomModule)).participants
+    assert len(participants) == MESSAGES + 1
+    assert {"u0", "new"} <= participants
