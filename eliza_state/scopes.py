@@ -137,7 +137,9 @@ class Scopes:
             if scope is not None:
                 scope.used = True
                 await self._find_again(scope)
-                return scope
+                if scope.in_memory:
+                    return scope
+                continue
             loading = self._loading.get(path)
             if loading is None:
                 loading = self._loading[path] = _Loading(asyncio.create_task(self._load(path)))
@@ -215,7 +217,7 @@ class Scopes:
                     raise StoreError(f"{above.path.encode()!r} is being read anew; try again in a moment")
                 position = above.position
                 recovered = await self._recover(above.path)
-                if position == above.position and not above.pending:
+                if above.lost and position == above.position and not above.pending:
                     self._replace(above, recovered)
 
     def _replace(self, scope: LiveScope, recovered: Recovered) -> None:

@@ -264,3 +264,13 @@ async def test_a_damaged_chunk_of_a_scope_above_is_folded_anew(opened, sqlite_ur
     participants = (await manager.at(ROOM).state(RoomModule)).participants
     assert len(participants) == MESSAGES + 1
     assert {"u0", "new"} <= participants
+
+
+async def test_many_dispatches_at_once_find_a_damaged_chunk(opened, sqlite_url):
+    manager = await damaged_chunks(opened, sqlite_url)
+    events = [MessageReceived(id=f"new{n}", user="ada", text="hello") for n in range(20)]
+
+    async with asyncio.timeout(60):
+        changes = await asyncio.gather(*(manager.dispatch(event, to=TALK) for event in events))
+    assert {MESSAGES + 1 + n for n in range(20)} == {change.version for change in changes}
+    assert len((await manager.at(TALK).state(ConversationModule)).messages) == MESSAGES + 20
