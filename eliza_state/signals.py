@@ -160,7 +160,9 @@ class Signals:
         return Subscription(lambda: self._disconnect(deliver))
 
     def _disconnect(self, deliver: Callable[[Change], None]) -> None:
-        self._receivers = tuple(known for known in self._receivers if known is not deliver)
+        # One connection of it: the same receiver may be subscribed more than once.
+        place = next(place for place, known in enumerate(self._receivers) if known is deliver)
+        self._receivers = (*self._receivers[:place], *self._receivers[place + 1 :])
 
     def _lost(self, wanted: Filter) -> None:
         below = "" if wanted.below is None else f" below {wanted.below.encode()!r}"

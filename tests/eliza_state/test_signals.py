@@ -519,3 +519,18 @@ async def test_a_receiver_may_dispatch_within_its_call(opened):
     assert told == ["first", "second"]
     assert Phase.ACTIVE is await talk.phase()
     assert await talk.version() == 2
+
+
+async def test_a_receiver_subscribed_twice_is_told_twice_until_one_subscription_ends(opened):
+    manager = await opened("memory://")
+    receiver = RecordingReceiver()
+    first, second = manager.subscribe(receiver), manager.subscribe(receiver)
+    await manager.dispatch(Said(user="ada", text="a"), to=TALK)
+    told = len(receiver)
+    first.cancel()
+    await manager.dispatch(Said(user="ada", text="b"), to=TALK)
+    once = len(receiver)
+    second.cancel()
+    await manager.dispatch(Said(user="ada", text="c"), to=TALK)
+
+    assert (2, 3, 3) == (told, once, len(receiver))
