@@ -86,3 +86,7 @@ class ScopeArchived(StateError):
 
 class StoreError(StateError):
     """The store cannot be opened, read or written; what was acknowledged before is not affected."""
+
+
+class Busy(StoreError):
+    """Another process holds the store's write lock just now; the same call may succeed later."""

@@ -17,14 +17,14 @@ from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, overl
 import attrs
 
 from eliza_state.change import Change, to_microseconds
+from eliza_state.clock import now_us
 from eliza_state.committer import Committer
 from eliza_state.dispatcher import Dispatch, Dispatcher
 from eliza_state.errors import StateError
 from eliza_state.event import event_type
 from eliza_state.heads import Heads
-from eliza_state.journal.contract import Journal, now_us
+from eliza_state.journal.contract import Journal
 from eliza_state.journal.source import UNSAFE_SHARING, JournalSource
-from eliza_state.journal.sqlite import Synchronous
 from eliza_state.journal.writer import Writer
 from eliza_state.module import Composition, StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
@@ -44,6 +44,7 @@ from eliza_state.signals import (
     Subscription,
 )
 from eliza_state.snapshotter import Snapshotter
+from eliza_state.sqlite import Synchronous
 from eliza_state.tree import Tree
 
 Durability: TypeAlias = Literal["committed", "buffered"]

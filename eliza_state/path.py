@@ -17,6 +17,7 @@ from typing import TypeAlias
 import attrs
 
 from eliza_state.errors import InvalidPath, RegistrationError
+from eliza_state.escaping import escape, unescape
 
 MAX_ID_BYTES = 512
 
@@ -24,17 +25,7 @@ Step: TypeAlias = tuple[str, str]
 """A level's name and an id."""
 
 _LEVEL = re.compile(r"[a-z][a-z0-9_]{0,63}")
-# What would be mistaken for structure, and what would garble a terminal or a log line.
-_ESCAPES = str.maketrans({chr(code): f"%{code:02X}" for code in (*range(0x20), *range(0x7F, 0xA0), *b"%/:")})
-_ESCAPED = re.compile(r"%([0-9A-F]{2})")
-
-
-def _encode_id(text: str) -> str:
-    return text.translate(_ESCAPES)
-
-
-def _decode_id(text: str) -> str:
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+_STRUCTURE = "/:"
 
 
 def _check_step(step: Step) -> None:
@@ -112,7 +103,9 @@ class Path:
 
     @functools.cached_property
     def _text(self) -> str:
-        return "/".join(f"{level}:{_encode_id(identifier)}" for level, identifier in self.steps)
+        return "/".join(
+            f"{level}:{escape(identifier, structure=_STRUCTURE)}" for level, identifier in self.steps
+        )
 
     @classmethod
     def decode(cls, text: str) -> Path:
@@ -142,7 +135,7 @@ def _decode_step(part: str, text: str) -> Step:
         raise InvalidPath(
             f"a path is written level:id/level:id, as in 'agent:eliza/room:general', got {text!r}"
         )
-    return level, _decode_id(identifier)
+    return level, unescape(identifier)
 
 
 Levels: TypeAlias = Mapping[str, "Levels"]

@@ -19,9 +19,9 @@ import attrs
 
 from eliza_state.background import Portal
 from eliza_state.change import Change, Record
+from eliza_state.clock import now_us
 from eliza_state.errors import StateError
-from eliza_state.journal.contract import Journal, now_us
-from eliza_state.journal.sqlite import Synchronous
+from eliza_state.journal.contract import Journal
 from eliza_state.lifecycle import Phase
 from eliza_state.manager import DEFAULT_LIMITS, Durability, Events, Limits, StateManager
 from eliza_state.module import Composition, StateModule
@@ -29,6 +29,7 @@ from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 from eliza_state.problems import Problems
 from eliza_state.scope import Scope, StateTree
 from eliza_state.signals import QUEUE_SIZE, Changes, Overflow, Receiver, Subscription
+from eliza_state.sqlite import Synchronous
 from eliza_state.tree import Tree
 
 S = TypeVar("S")

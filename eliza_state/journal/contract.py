@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -26,11 +25,6 @@ DIGEST_BYTES: Final = 16
 def digest_of(content: bytes) -> bytes:
     """Return the digest under which a chunk is stored (BLAKE2b, 16 bytes)."""
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
-
-
-def now_us() -> int:
-    """Return the wall clock in microseconds since 1970."""
-    return time.time_ns() // 1_000
 
 
 class Draft(NamedTuple):
@@ -66,10 +60,6 @@ class Conflict(Exception):  # an answer of the journal to its writer, not an err
     def __init__(self, missed: Sequence[Record]) -> None:
         self.missed = missed
         super().__init__(f"{len(missed)} records came first")
-
-
-class Busy(StoreError):
-    """Another process holds the store's write lock just now; the same call may succeed later."""
 
 
 class ChunkMissing(StoreError):

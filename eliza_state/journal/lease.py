@@ -11,7 +11,7 @@ import sqlite3
 from filelock import ReadWriteLock, Timeout
 
 from eliza_state.errors import StoreError
-from eliza_state.journal.sqlite import is_safe_to_share
+from eliza_state.sqlite import is_safe_to_share
 
 
 class Lease:

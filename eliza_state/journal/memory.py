@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from eliza_state.change import Record
+from eliza_state.clock import now_us
 from eliza_state.ids import UuidFactory
 from eliza_state.journal.contract import (
     Appended,
@@ -17,7 +18,6 @@ from eliza_state.journal.contract import (
     Journal,
     ScopeFacts,
     SliceSnapshot,
-    now_us,
 )
 from eliza_state.path import Path
 

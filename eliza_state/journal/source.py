@@ -16,7 +16,7 @@ from eliza_state.journal.contract import Journal
 from eliza_state.journal.lease import Lease
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.journal.sql import SqlJournal
-from eliza_state.journal.sqlite import Synchronous
+from eliza_state.sqlite import Synchronous
 
 MEMORY: Final = "memory"
 _SQLITE: Final = ("sqlite", "sqlite+pysqlite")

@@ -21,19 +21,19 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine
 
+from eliza_state import sqlite
 from eliza_state.change import Record
-from eliza_state.errors import StoreError
-from eliza_state.journal import schema, sqlite, stored
+from eliza_state.clock import now_us
+from eliza_state.errors import Busy, StoreError
+from eliza_state.journal import schema, stored
 from eliza_state.journal.contract import (
     Appended,
-    Busy,
     ChunkMissing,
     Conflict,
     Draft,
     Journal,
     ScopeFacts,
     SliceSnapshot,
-    now_us,
 )
 from eliza_state.journal.interning import Interning
 from eliza_state.path import Path

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
-from eliza_state.errors import StoreError
-from eliza_state.journal.contract import Appended, Busy, Conflict, Draft, Journal
+from eliza_state.errors import Busy, StoreError
+from eliza_state.journal.contract import Appended, Conflict, Draft, Journal
 from eliza_state.path import Path
 
 T = TypeVar("T")

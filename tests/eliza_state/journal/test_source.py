@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from eliza_state.clock import now_us
 from eliza_state.errors import StoreError
 from eliza_state.journal import MemoryJournal, SqlJournal
-from eliza_state.journal.contract import now_us
 from eliza_state.journal.source import JournalSource
 
 Source = Callable[..., JournalSource]

@@ -12,10 +12,10 @@ from pathlib import Path as FilePath
 
 import pytest
 
-from eliza_state.errors import StoreError
+from eliza_state.errors import Busy, StoreError
 from eliza_state.ids import encode_id
 from eliza_state.journal import Appended, Draft, SqlJournal
-from eliza_state.journal.contract import Busy, Conflict
+from eliza_state.journal.contract import Conflict
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import OTHER, ROOM, STRANGER, TALK, Clock, Drafts, open_sql
 

@@ -20,8 +20,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from eliza_state.errors import StoreError
-from eliza_state.journal.contract import Busy
+from eliza_state.errors import Busy, StoreError
 
 Synchronous = Literal["FULL", "NORMAL"]
 """`FULL` survives a power cut, `NORMAL` a killed process."""
@@ -118,7 +117,12 @@ def translated(purpose: str) -> Generator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        cause = getattr(error, "orig", None) or error
-        if getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise Busy(f"cannot {purpose}: another process holds the lock of the database") from error
-        raise StoreError(f"cannot {purpose}: {cause}") from error
+        raise translation(purpose, error) from error
+
+
+def translation(purpose: str, error: SQLAlchemyError | sqlite3.Error) -> StoreError:
+    """Return what is to be raised in place of an error of SQLAlchemy or the driver: see `translated`."""
+    cause = getattr(error, "orig", None) or error
+    if getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy(f"cannot {purpose}: another process holds the lock of the database")
+    return StoreError(f"cannot {purpose}: {cause}")

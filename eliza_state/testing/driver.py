@@ -1,23 +1,12 @@
-"""For the tests of modules, and of what is built on a store: no store, no waiting, no mocks.
-
->>> driver = TreeDriver(CountModule())
->>> changes = driver.send("agent:eliza/room:general", MessageReceived(id="m1", user="ada", text="hello"))
->>> driver.state(CountModule, of="agent:eliza/room:general")
-Count(value=1)
-
-`TreeDriver` unit-tests modules: given these events, this state. `ManualClock` is a clock that a test turns,
-`RecordingReceiver` a receiver that remembers what it was told. A whole manager in memory is
-`StateManager.open("memory://", modules=…, clock=ManualClock())`.
-"""
+"""Modules without a store: given these events, this state."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from eliza_state import codec
-from eliza_state.change import Change, SliceChange, to_datetime, to_microseconds
+from eliza_state.change import SliceChange
 from eliza_state.errors import ScopeArchived
 from eliza_state.journal.contract import SliceSnapshot
 from eliza_state.module import Composition, StateModule
@@ -27,75 +16,8 @@ from eliza_state.tree import Tree
 
 S = TypeVar("S")
 
-START: Final = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-"""Where a `ManualClock` starts unless told otherwise."""
-
 Facts: TypeAlias = Iterable[tuple[Any, Path | str]]
 """Events with the paths they are addressed to, as `StateManager.dispatch_all` takes them."""
-
-
-class ManualClock:
-    """A clock that stands still until it is turned; called, it gives microseconds since 1970.
-
-    Hand it to `StateManager.open(clock=…)`. It may be turned back, as clocks of machines are.
-    """
-
-    def __init__(self, at: datetime.datetime | int = START) -> None:
-        """Stand at a time: aware, or in microseconds since 1970."""
-        self._at_us = _microseconds(at)
-
-    def __call__(self) -> int:
-        return self._at_us
-
-    def __repr__(self) -> str:
-        return f"ManualClock({self.now.isoformat()})"
-
-    @property
-    def now(self) -> datetime.datetime:
-        """What the clock shows, in UTC."""
-        return to_datetime(self._at_us)
-
-    def advance(self, *, ms: float) -> None:
-        """Turn the clock on by milliseconds; back, when they are negative."""
-        self._at_us += round(ms * 1_000)
-
-    def set(self, at: datetime.datetime | int) -> None:
-        """Turn the clock to a time: aware, or in microseconds since 1970."""
-        self._at_us = _microseconds(at)
-
-
-def _microseconds(at: datetime.datetime | int) -> int:
-    return at if isinstance(at, int) else to_microseconds(at)
-
-
-class RecordingReceiver:
-    """A plain receiver that keeps the changes it was told, oldest first.
-
-    Hand it to `manager.subscribe(receiver)`.
-    """
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-
-    def __call__(self, change: Change) -> None:
-        self.changes.append(change)
-
-    def __len__(self) -> int:
-        return len(self.changes)
-
-    @property
-    def events(self) -> list[Any]:
-        """The events of the changes."""
-        return [change.event for change in self.changes]
-
-    @property
-    def positions(self) -> list[int]:
-        """The positions of the changes' records."""
-        return [change.position for change in self.changes]
-
-    def clear(self) -> None:
-        """Forget what was told so far."""
-        self.changes.clear()
 
 
 class TreeDriver:

@@ -1,0 +1,56 @@
+"""Values in memory that nobody can change: shared where they cannot, made anew for each reader otherwise."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import uuid
+from typing import Any, Final
+
+import attrs
+
+from eliza_serializers import Secret
+from eliza_state.collections import Entities, Log, Map, Set
+
+_ATOMS: Final = frozenset(
+    {
+        type(None), bool, int, float, complex, str, bytes, decimal.Decimal, uuid.UUID,
+        datetime.date, datetime.time, datetime.datetime, datetime.timedelta,
+    }
+)  # fmt: skip
+_ELEMENTS: Final = (tuple, frozenset, Log, Set, Entities)
+
+
+@attrs.frozen
+class _Frozen:
+    pass
+
+
+def is_immutable(value: Any) -> bool:
+    """Tell whether a value and all that it holds cannot change: known types only, so `False` may be wrong."""
+    cls: type = type(value)
+    if cls in _ATOMS or isinstance(value, enum.Enum):
+        return True
+    if cls in _ELEMENTS:
+        return all(map(is_immutable, value))
+    if cls is Map:
+        return all(is_immutable(key) and is_immutable(item) for key, item in value.items())
+    if cls is Secret:
+        return is_immutable(value.reveal())
+    # attrs gives all its frozen classes one and the same method.
+    if attrs.has(cls) and cls.__setattr__ is _Frozen.__setattr__:
+        return all(is_immutable(getattr(value, field.name)) for field in attrs.fields(cls))
+    return False
+
+
+@attrs.frozen(eq=False)
+class WrittenForm:
+    """A value that could change, kept in its written form and made anew for each reader."""
+
+    content: bytes
+
+
+def kept(value: Any, content: bytes) -> Any:
+    """Return what to keep of a value, given its written form too: itself, or `WrittenForm`."""
+    return value if is_immutable(value) else WrittenForm(content)

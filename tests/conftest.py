@@ -1,0 +1,126 @@
+"""Servers for tests that ask for them; to those that do not they cost nothing, not even an import.
+
+`redis_url` and `postgres_url` are for tests that only talk to a server: it is the one that the environment
+names in ELIZA_STATE_TEST_REDIS_URL or ELIZA_STATE_TEST_POSTGRES_URL, else one of this process's own. All
+other fixtures are for tests that reach behind the server. They need one of their own, and skip where the
+environment names one, unless CI or ELIZA_STATE_TEST_REQUIRE_SERVERS says that no such test may be skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.servers import PostgresServer, RedisCluster, RedisServer, SentinelGroup
+
+
+def _own(make: Callable[..., Any], *, instead_of: str | None, **options: Any) -> Any:
+    """Make a server of the tests' own, or end the test."""
+    from tests import servers
+
+    if instead_of and not servers.REQUIRED:
+        pytest.skip("needs a server of its own, and the environment names another to test with")
+    return servers.obtain(lambda: make(**options))
+
+
+@pytest.fixture(scope="session")
+def shared_redis_server() -> Iterator[RedisServer]:
+    from tests import servers
+
+    with _own(servers.RedisServer, instead_of=servers.REDIS_URL) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(shared_redis_server: RedisServer) -> RedisServer:
+    """An empty Redis that other tests use after this one: leave it running, and configured as it was."""
+    shared_redis_server.flush()
+    return shared_redis_server
+
+
+@pytest.fixture
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty Redis database."""
+    from tests import servers
+
+    if servers.REDIS_URL is None:
+        yield request.getfixturevalue("redis_server").url
+        return
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    with servers.redis_database(servers.REDIS_URL, number=int(worker.removeprefix("gw"))) as url:
+        yield url
+
+
+@pytest.fixture
+def own_redis_server() -> Iterator[Callable[..., RedisServer]]:
+    """Start Redis servers, with the options of `RedisServer`, that the test may stop, kill and configure."""
+    from tests import servers
+
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> RedisServer:
+            return stack.enter_context(_own(servers.RedisServer, instead_of=servers.REDIS_URL, **options))
+
+        yield start
+
+
+@pytest.fixture
+def sentinel_group() -> Iterator[SentinelGroup]:
+    """A primary, a replica and a sentinel that the test may stop and kill."""
+    from tests import servers
+
+    with _own(servers.SentinelGroup, instead_of=servers.REDIS_URL) as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def shared_redis_cluster() -> Iterator[RedisCluster]:
+    from tests import servers
+
+    with _own(servers.RedisCluster, instead_of=servers.REDIS_URL) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(shared_redis_cluster: RedisCluster) -> RedisCluster:
+    """An empty cluster that other tests use after this one: leave its nodes running."""
+    shared_redis_cluster.flush()
+    return shared_redis_cluster
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that other tests use as well: leave it running, and make databases to work in."""
+    from tests import servers
+
+    with _own(servers.PostgresServer, instead_of=servers.POSTGRES_URL) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A PostgreSQL database in which there is nothing yet, for SQLAlchemy with psycopg."""
+    from tests import servers
+
+    url = servers.POSTGRES_URL or request.getfixturevalue("postgres_server").url
+    with servers.fresh_database(url) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[Callable[..., PostgresServer]]:
+    """Start PostgreSQL servers, with the options of `PostgresServer`, that the test may stop and kill."""
+    from tests import servers
+
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> PostgresServer:
+            made = _own(servers.PostgresServer, instead_of=servers.POSTGRES_URL, **options)
+            return stack.enter_context(made)
+
+        yield start
