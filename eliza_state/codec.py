@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.json import JsonSerializer
+from eliza_serializers.serializer import Serializer
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.errors import InvalidEvent
 from eliza_state.event import EventType, event_type
+
+SerializerT = TypeVar("SerializerT", bound=Serializer)
 
 Convert: TypeAlias = Callable[[Any, Any], Any]
 """Write or read one item, given its place in the whole."""
 
 
-def register_collections(serializer: JsonSerializer) -> JsonSerializer:
+def register_collections(serializer: SerializerT) -> SerializerT:
     """Teach a serializer the persistent collections and return it.
 
     `Map` and `Set` share their tags with `dict` and `set`, so readers elsewhere see plain maps and sets.

@@ -10,9 +10,10 @@ import abc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from eliza_serializers import SerializationError
+from eliza_serializers import SerializationError, Serializer
+from eliza_serializers.errors import RegistryError
 from eliza_state.storage.errors import DamagedValue
-from eliza_state.storage.formats import Serializer, serializer_named
+from eliza_state.storage.serializing import serializer_named
 
 V = TypeVar("V")
 
@@ -65,12 +66,12 @@ class Encoding(Generic[V]):
         self._required = frozenset(transform.name for transform in transforms if transform.is_required)
         self._head = f"{self._serializer.name}:".encode()
         self._encode: Callable[[Any], bytes] = (
-            self._serializer.dump if value_type is None else self._serializer.encoder(value_type)
+            self._serializer.encode if value_type is None else self._serializer.encoder(value_type)
         )
         self._decoders = {self._serializer.name: self._decoder(self._serializer)}
 
     def _decoder(self, serializer: Serializer) -> Callable[[bytes], Any]:
-        return serializer.load if self._value_type is None else serializer.decoder(self._value_type)
+        return serializer.decode if self._value_type is None else serializer.decoder(self._value_type)
 
     @property
     def transforms(self) -> tuple[Transform, ...]:
@@ -129,7 +130,7 @@ class Encoding(Generic[V]):
     def _decoder_named(self, name: str, key: str) -> Callable[[bytes], Any]:
         try:
             return self._decoder(serializer_named(name))
-        except LookupError:
+        except RegistryError:
             raise DamagedValue(
                 key, f"it was written through {name!r}, which this storage was not given"
             ) from None

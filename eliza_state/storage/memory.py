@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from eliza_serializers import Serializer
 from eliza_state.clock import Clock, now_us
 from eliza_state.errors import StoreError
 from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Marks, Write, Written, outcome_of
 from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.formats import Serializer
 from eliza_state.storage.immutable import WrittenForm, kept
 from eliza_state.storage.keys import split_key
 from eliza_state.storage.storage import Storage

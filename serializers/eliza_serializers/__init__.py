@@ -1,5 +1,7 @@
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.json import JsonSerializer
+from eliza_serializers.msgpack import MsgpackSerializer
 from eliza_serializers.secret import Secret
+from eliza_serializers.serializer import Serializer
 
-__all__ = ["JsonSerializer", "Secret", "SerializationError"]
+__all__ = ["JsonSerializer", "MsgpackSerializer", "Secret", "SerializationError", "Serializer"]

@@ -1,4 +1,4 @@
-"""The one error of this package, the path inside a value that it names, and how a message shows a value."""
+"""The errors of this package, the path inside a value that one names, and how a message shows a value."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ class SerializationError(ValueError):
 
     def __reduce__(self) -> tuple[Callable[..., SerializationError], tuple[str, tuple[Segment, ...]]]:
         return _rebuild, (self.reason, self.segments)
+
+
+class RegistryError(LookupError):
+    """Report that no serializer is to be had by a name: unknown, announced twice, broken or not one."""
 
 
 def describe(value: object) -> str:

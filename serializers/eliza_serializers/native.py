@@ -1,29 +1,29 @@
 """Which declared types msgspec may write and read by itself, and what is left to check when it does.
 
 msgspec works on attrs classes at C speed, but says nothing about what it loses: a set becomes a list, a
-named zone an offset, a subclass its base. So a type takes this path only when all its parts are listed here,
-and every value written is read back, compared, and checked for what equality does not see.
+named zone an offset, a subclass its base. So a type takes this path only when all its parts are listed here
+or in the format's `Native`, and every value written is read back, compared, and checked for what equality
+does not see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from enum import Enum, Flag
 from functools import partial
 from itertools import chain
 from operator import attrgetter
 from types import NoneType
 from typing import Any, Final, Generic
-from uuid import UUID
 
 import attrs
-import msgspec
 
 from eliza_serializers.errors import SerializationError
+from eliza_serializers.format import Native
 from eliza_serializers.kinds import Kind, record_fields, shape_of
+from eliza_serializers.plain import Plain
 from eliza_serializers.tags import TYPE_KEY, TagTable, class_of
-from eliza_serializers.untyped import is_plain
 
 Check = Callable[[Sequence[Any]], bool]
 """Check many values of one type together: a column costs a few calls, however long it is."""
@@ -50,11 +50,13 @@ class NotNative(Exception):
     """Say that msgspec alone is not faithful for a type."""
 
 
-def native_part(annotation: Any, *, tags: TagTable, max_depth: int) -> Part | None:
+def native_part(
+    annotation: Any, *, native: Native, plain: Plain, tags: TagTable, max_depth: int
+) -> Part | None:
     """Plan the checks for a type, or give None when msgspec must not handle it by itself."""
     try:
-        part = _part(annotation, _Planner(tags, max_depth))
-        msgspec.json.Decoder(annotation)  # refuses what msgspec cannot tell apart
+        part = _part(annotation, _Planner(native, plain, tags, max_depth))
+        native.decoder(annotation)  # refuses what msgspec cannot tell apart
     except (NotNative, SerializationError, TypeError, NameError, LookupError, NotImplementedError):
         return None
     return part
@@ -62,8 +64,10 @@ def native_part(annotation: Any, *, tags: TagTable, max_depth: int) -> Part | No
 
 @attrs.frozen
 class _Planner:
-    """Carry the levels that remain below a part, and the classes above it."""
+    """Carry what the format can do, the levels that remain below a part, and the classes above it."""
 
+    native: Native
+    plain: Plain
     tags: TagTable
     budget: int
     above: tuple[type, ...] = ()
@@ -71,7 +75,10 @@ class _Planner:
     def below(self, *classes: type) -> _Planner:
         if self.budget == 0:
             raise NotNative
-        return _Planner(self.tags, self.budget - 1, (*self.above, *classes))
+        return attrs.evolve(self, budget=self.budget - 1, above=(*self.above, *classes))
+
+    def all_carried(self) -> Check:
+        return partial(_all_carried, self.plain, self.budget)
 
 
 _SCALARS: Final[Mapping[Kind, type]] = {
@@ -97,16 +104,14 @@ def _part(annotation: Any, planner: _Planner) -> Part:
 
 
 def _any(cls: Any, arguments: tuple[Any, ...], planner: _Planner) -> Part:
-    plain = partial(_all_plain, planner.budget)
-    return Part(types=None, check=plain, scan=plain)
+    carried = planner.all_carried()
+    return Part(types=None, check=carried, scan=carried)
 
 
 def _tagged(cls: Any, arguments: tuple[Any, ...], planner: _Planner) -> Part:
-    if cls is datetime:
-        return Part(types=frozenset({datetime}), check=_fixed_offsets)
-    if cls is UUID:
-        return Part(types=frozenset({UUID}))
-    raise NotNative
+    if cls not in planner.native.classes:
+        raise NotNative
+    return Part(types=frozenset({cls}), check=planner.native.moments if cls is datetime else None)
 
 
 def _enum(cls: type[Enum], arguments: tuple[Any, ...], planner: _Planner) -> Part:
@@ -130,14 +135,15 @@ def _list(cls: Any, arguments: tuple[Any, ...], planner: _Planner) -> Part:
 
 
 def _mapping(cls: Any, arguments: tuple[Any, ...], planner: _Planner) -> Part:
-    if arguments[0] is not str:
+    if arguments[0] not in planner.native.keys:
         raise NotNative
     kind = frozenset({dict})
-    if shape_of(arguments[1], planner.tags).kind is Kind.ANY:
-        plain = partial(_all_plain, planner.budget)
-        return Part(types=kind, check=plain, scan=plain)
+    if arguments[0] is str and shape_of(arguments[1], planner.tags).kind is Kind.ANY:
+        carried = planner.all_carried()
+        return Part(types=kind, check=carried, scan=carried)
     item = _part(arguments[1], planner.below())
-    return Part(types=kind, check=partial(_entries, item.accepts()), scan=partial(_untagged, item.scan))
+    check = partial(_entries, frozenset({arguments[0]}), item.accepts())
+    return Part(types=kind, check=check, scan=partial(_untagged, item.scan))
 
 
 def _union(cls: Any, arguments: tuple[Any, ...], planner: _Planner) -> Part:
@@ -151,8 +157,8 @@ def _union(cls: Any, arguments: tuple[Any, ...], planner: _Planner) -> Part:
     # None beside one part that has a check of its own; more members than that go the careful way.
     if len(parts) != 2 or NoneType not in types or len(checked) > 1:
         raise NotNative
-    if checked[0].check is _fixed_offsets:
-        return Part(types=types, check=_fixed_offsets)
+    if checked[0].check is planner.native.moments:
+        return Part(types=types, check=planner.native.moments)
     check, scan = (each and partial(_present, each) for each in (checked[0].check, checked[0].scan))
     return Part(types=types, check=check, scan=scan)
 
@@ -250,40 +256,31 @@ def _items(check: Check, values: Sequence[list[Any]]) -> bool:
     return check(values[0] if len(values) == 1 else list(chain.from_iterable(values)))
 
 
-def _entries(check: Check, values: Sequence[dict[str, Any]]) -> bool:
-    if any(TYPE_KEY in value or not _STR.issuperset(map(type, value)) for value in values):
+def _entries(keys: frozenset[type], check: Check, values: Sequence[dict[Any, Any]]) -> bool:
+    if any(TYPE_KEY in value or not keys.issuperset(map(type, value)) for value in values):
         return False
     return check([item for value in values for item in value.values()])
 
 
-def _untagged(scan: Check | None, values: Sequence[dict[str, Any]]) -> bool:
+def _untagged(scan: Check | None, values: Sequence[dict[Any, Any]]) -> bool:
     if any(TYPE_KEY in value for value in values):
         return False
     return scan is None or scan([item for value in values for item in value.values()])
-
-
-_STR: Final = frozenset({str})
 
 
 def _present(check: Check, values: Sequence[Any]) -> bool:
     return check([value for value in values if value is not None])
 
 
-def _all_plain(budget: int, values: Sequence[Any]) -> bool:
+def _all_carried(plain: Plain, budget: int, values: Sequence[Any]) -> bool:
+    carries = plain.carries
     for value in values:  # noqa: SIM110 - a generator would cost more than the checks
-        if value and not is_plain(value, budget):
+        if (value or type(value) not in _EMPTY) and not carries(value, budget):
             return False
     return True
 
 
-def _fixed_offsets(moments: Sequence[datetime | None]) -> bool:
-    for moment in moments:
-        if moment is not None and (moment.fold or type(moment.tzinfo) not in _FIXED_OFFSETS):
-            return False
-    return True
-
-
-_FIXED_OFFSETS: Final = frozenset({NoneType, timezone})
+_EMPTY: Final = frozenset({NoneType, bool, int, float, str, dict, list})
 
 _FACTORIES: Final[Mapping[Kind, Callable[[Any, tuple[Any, ...], _Planner], Part]]] = {
     Kind.ANY: _any,

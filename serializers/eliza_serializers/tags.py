@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,9 +37,6 @@ Decode = Callable[[Any, Segment | None], Any]
 TYPE_KEY: Final = "_type"
 DATA_KEY: Final = "data"
 
-EXACT_IN_A_DOUBLE: Final = 2**53 - 1
-"""The largest integer up to which JavaScript reads every number exactly."""
-
 _INTEGER: Final = re.compile(r"-?[0-9]+")
 
 
@@ -47,7 +45,8 @@ class Tag:
     """Say how one type is written and read.
 
     `to_data(value, *encode)` gives JSON data, `from_data(data, *decode)` the value; both get one function per
-    type argument. `arguments` says the types assumed where no annotation does, `shape` what the data must be.
+    type argument. `arguments` says the types assumed where no annotation does, `shape` what the data must be:
+    one type, or a tuple of those that it may be.
     A `flag` makes a second envelope under the same name (`{"_type": "Set", "frozen": true, "data": …}`).
     With `bare`, a field annotated with the type holds the data without the envelope.
     """
@@ -56,10 +55,15 @@ class Tag:
     cls: type
     to_data: Callable[..., Any]
     from_data: Callable[..., Any]
-    shape: type = object
+    shape: type | tuple[type, ...] = object
     arguments: tuple[Any, ...] = ()
     flag: str | None = None
     bare: bool = True
+
+    @property
+    def shapes(self) -> tuple[type, ...]:
+        """Give the types that the data may be of."""
+        return self.shape if isinstance(self.shape, tuple) else (self.shape,)
 
     def envelope(self, data: object) -> dict[str, Any]:
         """Put data of this type into its envelope."""
@@ -70,7 +74,8 @@ class Tag:
     def read(self, data: object, *decode: Decode) -> Any:
         """Read data of this type; whatever is wrong with it is a `SerializationError`."""
         if not isinstance(data, self.shape):
-            raise self.malformed(f"expected {self.shape.__name__}, got {describe(data)}")
+            expected = " or ".join(shape.__name__ for shape in self.shapes)
+            raise self.malformed(f"expected {expected}, got {describe(data)}")
         try:
             return self.from_data(data, *decode)
         except SerializationError:
@@ -109,8 +114,9 @@ class TagTable:
         name = envelope[TYPE_KEY]
         extra = envelope.keys() - {TYPE_KEY, DATA_KEY}
         flag = next(iter(extra), None)
-        if not isinstance(name, str) or DATA_KEY not in envelope or len(extra) > 1:
-            raise SerializationError(f"expected the keys '_type' and 'data', got {sorted(envelope)}")
+        is_flagged = len(extra) == 1 and isinstance(flag, str)
+        if not isinstance(name, str) or DATA_KEY not in envelope or (extra and not is_flagged):
+            raise SerializationError(f"expected the keys '_type' and 'data', got {describe(list(envelope))}")
         tag = self.by_name.get((name, flag))
         if tag is None or (flag is not None and envelope[flag] is not True):
             label = name if flag is None else f"{name} with {flag}"
@@ -130,9 +136,9 @@ def record_tag(cls: type, *, name: str) -> Tag:
     return Tag(name=name, cls=cls, to_data=_whole, from_data=_whole, arguments=(cls,))
 
 
-def set_order(data: Iterable[Any]) -> list[Any]:
-    """Order the written elements of a set by their JSON text: equal sets give equal text."""
-    return sorted(data, key=msgspec.json.encode)
+def set_data(value: Iterable[Any], encode: Encode, *, order: Callable[[Any], Any]) -> list[Any]:
+    """Write the elements of a set in the `order` of what is written: equal sets give equal data."""
+    return sorted((encode(item, None) for item in value), key=order)
 
 
 def pairs_of(data: list[Any]) -> list[tuple[Any, Any]]:
@@ -192,6 +198,11 @@ def base64_text(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
+def base64_bytes(text: str) -> bytes:
+    """Read bytes from base64 text."""
+    return base64.b64decode(text, validate=True)
+
+
 def _hashable(value: object) -> bool:
     try:
         hash(value)
@@ -226,8 +237,7 @@ def _read_tuple(data: list[Any], decode: Decode) -> tuple[Any, ...]:
     return tuple(decode(item, index) for index, item in enumerate(data))
 
 
-def _write_set(value: Iterable[Any], encode: Encode) -> list[Any]:
-    return set_order(encode(item, None) for item in value)
+_write_set: Final = partial(set_data, order=msgspec.json.encode)
 
 
 def _read_set(data: list[Any], decode: Decode) -> set[Any]:
@@ -236,10 +246,6 @@ def _read_set(data: list[Any], decode: Decode) -> set[Any]:
 
 def _read_frozenset(data: list[Any], decode: Decode) -> frozenset[Any]:
     return frozenset(read_elements(data, decode))
-
-
-def _read_bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
 
 
 def _float_name(value: float) -> str:
@@ -286,7 +292,7 @@ MAP: Final = Tag(
 OBJECT: Final = Tag(
     name="Object", cls=dict, to_data=_write_object, from_data=_read_object, shape=list, arguments=(Any,)
 )
-# Numbers are written as they are unless JSON or a double cannot hold them.
+# Numbers are written as they are unless the format cannot hold them.
 INT: Final = Tag(name="Int", cls=int, to_data=str, from_data=_read_int, shape=str)
 FLOAT: Final = Tag(name="Float", cls=float, to_data=_float_name, from_data=_NOT_FINITE.__getitem__, shape=str)
 SET: Final = Tag(
@@ -314,7 +320,9 @@ BUILT_IN: Final[tuple[Tag, ...]] = (
     FROZENSET,
     TUPLE,
     SECRET,
-    Tag(name="Bytes", cls=bytes, to_data=base64_text, from_data=_read_bytes, shape=str),
+    INT,
+    FLOAT,
+    Tag(name="Bytes", cls=bytes, to_data=base64_text, from_data=base64_bytes, shape=str),
     Tag(name="DateTime", cls=datetime, to_data=clock_text, from_data=datetime_from, shape=str),
     Tag(name="Date", cls=date, to_data=date.isoformat, from_data=date_from, shape=str),
     Tag(name="Time", cls=time, to_data=clock_text, from_data=time_from, shape=str),
@@ -324,11 +332,11 @@ BUILT_IN: Final[tuple[Tag, ...]] = (
 )
 
 
-def built_in_table() -> TagTable:
-    """Make a table that holds the built-in tags."""
+def built_in_table(tags: Iterable[Tag] = BUILT_IN) -> TagTable:
+    """Make a table that holds the tags of the built-in types, as JSON writes them or as a format does."""
     table = TagTable()
-    for tag in BUILT_IN:
+    for tag in tags:
         table.add(tag)
-    for tag in (MAP, OBJECT, INT, FLOAT):
+    for tag in (MAP, OBJECT):
         table.by_name[tag.name, tag.flag] = tag
     return table

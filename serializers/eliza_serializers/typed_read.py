@@ -1,4 +1,4 @@
-"""JSON data to values of a declared type: one function per type, compiled on first use."""
+"""Data to values of a declared type: one function per type, compiled on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from cattrs.gen import make_dict_structure_fn, override
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.kinds import Kind, Shape, record_fields, shape_of
 from eliza_serializers.secret import MASK, Secret
-from eliza_serializers.tags import DATA_KEY, FLOAT, MAP, OBJECT, TUPLE, TYPE_KEY, Decode, TagTable, class_of
+from eliza_serializers.tags import (
+    DATA_KEY,
+    FLOAT,
+    MAP,
+    OBJECT,
+    TUPLE,
+    TYPE_KEY,
+    Decode,
+    TagTable,
+    class_of,
+)
 from eliza_serializers.typed_write import TypedWriter, by_value, expected
 from eliza_serializers.unions import Member, TagKey, plan_union
 from eliza_serializers.untyped import TagReader, item_converter
@@ -285,7 +295,7 @@ def _union(reader: TypedReader, shape: Shape, annotation: Any) -> Read:
         read_member = reader.reader_for(member.annotation)
         keys = member.own if member.envelope is None else {(member.envelope.name, member.envelope.flag)}
         enveloped.update(dict.fromkeys(keys, (member, read_member)))
-        for kind in (*sorted(member.json, key=lambda kind: kind.__name__), *member.classes):
+        for kind in (*sorted(member.plain, key=lambda kind: kind.__name__), *member.classes):
             by_type.setdefault(kind, []).append(read_member)
 
     def read(data: Any) -> Any:

@@ -1,8 +1,7 @@
-"""Values of a declared type to JSON data: one function per type, compiled on first use."""
+"""Values of a declared type to data: one function per type, compiled on first use."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import GenericAlias
@@ -10,10 +9,21 @@ from typing import Any, Final
 
 from eliza_serializers.errors import SerializationError, describe
 from eliza_serializers.kinds import Kind, Shape, record_fields, shape_of
+from eliza_serializers.plain import Plain
 from eliza_serializers.secret import MASK, Secret
-from eliza_serializers.tags import FLOAT, MAP, OBJECT, TUPLE, TYPE_KEY, Encode, TagTable, class_of, place_of
+from eliza_serializers.tags import (
+    FLOAT,
+    MAP,
+    OBJECT,
+    TUPLE,
+    TYPE_KEY,
+    Encode,
+    TagTable,
+    class_of,
+    place_of,
+)
 from eliza_serializers.unions import Member, plan_union
-from eliza_serializers.untyped import TagWriter, item_converter, write_data
+from eliza_serializers.untyped import Envelope, TagWriter, item_converter, write_data
 
 Write = Callable[[Any], Any]
 
@@ -24,10 +34,16 @@ class TypedWriter:
     Each checks the value against its annotation on the way; a mismatch raises `SerializationError`.
     """
 
-    def __init__(self, tags: TagTable, *, max_depth: int, mask: bool = False) -> None:
+    def __init__(
+        self, tags: TagTable, *, plain: Plain, envelope: Envelope, max_depth: int, mask: bool = False
+    ) -> None:
         self.tags = tags
+        self.plain = plain
+        self.envelope = envelope
         self.mask = mask
-        self.untyped = TagWriter(tags=tags, typed=self.writer_for, max_depth=max_depth, mask=mask)
+        self.untyped = TagWriter(
+            tags=tags, plain=plain, envelope=envelope, typed=self.writer_for, max_depth=max_depth, mask=mask
+        )
         self._writers: dict[Any, Write] = {}
 
     def writer_for(self, annotation: Any) -> Write:
@@ -74,11 +90,15 @@ def _exact(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
 
 
 def _float(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
+    fits = writer.plain.within.get(float)
+
     def write(value: Any) -> Any:
         number = float(value) if class_of(value) is int and _exactly_float(value) else value
         if class_of(number) is not float:
             raise expected("float", value)
-        return number if math.isfinite(number) else FLOAT.envelope(FLOAT.to_data(number))
+        if fits is None or fits(number):
+            return number
+        return writer.envelope(FLOAT, write_data(FLOAT, number))
 
     return write
 
@@ -131,7 +151,7 @@ def _sequence(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
         if class_of(value) not in (list, tuple):
             raise expected("list or tuple", value)
         data = [encode(item, index) for index, item in enumerate(value)]
-        return data if class_of(value) is list else TUPLE.envelope(data)
+        return data if class_of(value) is list else writer.envelope(TUPLE, data)
 
     return write
 
@@ -150,6 +170,7 @@ def _fixed_tuple(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
 def _mapping(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
     encode_key, encode_value = (writer.item(argument) for argument in shape.arguments)
     key_kind = shape_of(shape.arguments[0], writer.tags).kind
+    keys = writer.plain.keys and writer.plain.keys | {str}
 
     def write(value: Any) -> Any:
         if class_of(value) is not dict:
@@ -158,9 +179,12 @@ def _mapping(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
             [encode_key(key, place_of(key)), encode_value(item, place_of(key))] for key, item in value.items()
         ]
         textual = key_kind is Kind.STR or (key_kind is Kind.ANY and all(type(key) is str for key in value))
-        if not textual:
-            return MAP.envelope(data)
-        return OBJECT.envelope(data) if TYPE_KEY in value else dict(data)
+        if textual:
+            return writer.envelope(OBJECT, data) if TYPE_KEY in value else dict(data)
+        carried = dict(data) if keys and keys.issuperset(type(key) for key, _ in data) else None
+        if carried is None or TYPE_KEY in carried or len(carried) != len(data):
+            return writer.envelope(MAP, data)
+        return carried
 
     return write
 
@@ -188,7 +212,7 @@ def _tagged(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
         if cls is Secret and writer.mask:
             return MASK
         data = write_data(tag, value, *encoders)
-        return data if tag.bare else tag.envelope(data)
+        return data if tag.bare else writer.envelope(tag, data)
 
     return write
 
@@ -229,7 +253,7 @@ def _union(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
             except SerializationError as refused:
                 error = refused
                 continue
-            return data if member.envelope is None else member.envelope.envelope(data)
+            return data if member.envelope is None else writer.envelope(member.envelope, data)
         raise error
 
     return write

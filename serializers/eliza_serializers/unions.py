@@ -1,8 +1,9 @@
-"""Unions: which member a value belongs to when writing, and which one JSON data belongs to when reading."""
+"""Unions: which member a value belongs to when writing, and which one data belongs to when reading."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final, cast
 
@@ -19,21 +20,22 @@ TagKey = tuple[str, str | None]
 class Member:
     """Describe one member of a union.
 
-    `classes` are the exact types of its values, `json` the JSON types its data may have, `own` the
-    envelopes that its data may come in by itself. `envelope` is set where the JSON type cannot tell it
-    from another member.
+    `classes` are the exact types of its values, `plain` those that its data may have, `own` the envelopes
+    that its data may come in by itself. `envelope` is set where the type of the data cannot tell it from
+    another member.
     """
 
     annotation: Any
     kind: Kind
     classes: tuple[type, ...]
-    json: frozenset[type]
+    plain: frozenset[type]
     own: frozenset[TagKey] = frozenset()
     envelope: Tag | None = None
 
 
 _NUMBER: Final = frozenset({int})
-_JSON: Final[Mapping[Kind, frozenset[type]]] = {
+_ANY_DATA: Final = (str, int, float, bool, bytes, datetime, list, dict)
+_PLAIN: Final[Mapping[Kind, frozenset[type]]] = {
     Kind.NONE: frozenset({type(None)}),
     Kind.BOOL: frozenset({bool}),
     Kind.INT: _NUMBER,
@@ -61,7 +63,7 @@ _OWN: Final[Mapping[Kind, frozenset[TagKey]]] = {
     Kind.ABSTRACT_SET: frozenset({("Set", None), ("Set", "frozen")}),
 }
 
-# JSON says what these are; everything else gives way to them.
+# The format says what these are; everything else gives way to them.
 _NATURAL: Final = frozenset(
     {
         Kind.NONE,
@@ -80,9 +82,9 @@ _NATURAL: Final = frozenset(
 def plan_union(arguments: tuple[Any, ...], tags: TagTable) -> list[Member]:
     """Decide how each member of a union is told from the others.
 
-    Members whose JSON type no other member has are written as they are. Of those that clash (two attrs
-    classes, a datetime and text) all but the natural one come in the envelope of their tag, so they must be
-    registered.
+    Members whose data is of types that no other's has are written as they are. Of those that clash (two
+    attrs classes, a datetime and text) all but the natural one come in the envelope of their tag, so they
+    must be registered.
     """
     members = [_member(argument, tags) for argument in _flat(arguments, tags)]
     return [_told_apart(member, members=members, tags=tags) for member in members]
@@ -101,16 +103,16 @@ def _member(argument: Any, tags: TagTable) -> Member:
     kind = shape.kind
     if kind is Kind.LITERAL:
         classes = tuple({class_of(value) for value in shape.arguments})
-        json = frozenset[type]().union(*(_literal_json(value) for value in shape.arguments))
-        return Member(annotation=argument, kind=kind, classes=classes, json=json)
+        plain = frozenset[type]().union(*(_literal_data(value) for value in shape.arguments))
+        return Member(annotation=argument, kind=kind, classes=classes, plain=plain)
     if kind is Kind.TAGGED:
         return _tagged_member(argument, shape=shape, tags=tags)
-    json = _enum_json(shape.cls) if kind is Kind.ENUM else _JSON[kind]
+    plain = _enum_data(shape.cls) if kind is Kind.ENUM else _PLAIN[kind]
     return Member(
         annotation=argument,
         kind=kind,
         classes=_CLASSES.get(kind, (shape.cls,)),
-        json=json,
+        plain=plain,
         own=_OWN.get(kind, frozenset()),
     )
 
@@ -118,30 +120,26 @@ def _member(argument: Any, tags: TagTable) -> Member:
 def _tagged_member(argument: Any, *, shape: Shape, tags: TagTable) -> Member:
     tag = tags.by_class[shape.cls]
     if tag.bare:
-        json = (
-            frozenset({tag.shape})
-            if tag.shape is not object
-            else frozenset({str, int, float, bool, list, dict})
-        )
-        return Member(annotation=argument, kind=shape.kind, classes=(shape.cls,), json=json)
+        plain = frozenset(tag.shapes if tag.shape is not object else _ANY_DATA)
+        return Member(annotation=argument, kind=shape.kind, classes=(shape.cls,), plain=plain)
     own = frozenset({(tag.name, tag.flag)})
-    return Member(annotation=argument, kind=shape.kind, classes=(shape.cls,), json=frozenset(), own=own)
+    return Member(annotation=argument, kind=shape.kind, classes=(shape.cls,), plain=frozenset(), own=own)
 
 
-def _enum_json(cls: type[Enum]) -> frozenset[type]:
+def _enum_data(cls: type[Enum]) -> frozenset[type]:
     kinds = {class_of(member.value) for member in cls}
     return frozenset(kinds if kinds <= {str, int} else {str})
 
 
-def _literal_json(value: object) -> frozenset[type]:
+def _literal_data(value: object) -> frozenset[type]:
     if isinstance(value, Enum):
-        return _enum_json(type(value))
+        return _enum_data(type(value))
     return frozenset({dict if isinstance(value, bytes) else cast("type", type(value))})
 
 
 def _told_apart(member: Member, *, members: list[Member], tags: TagTable) -> Member:
     others = (other for other in members if other is not member)
-    if member.kind in _NATURAL or not any(member.json & other.json for other in others):
+    if member.kind in _NATURAL or not any(member.plain & other.plain for other in others):
         return member
     tag = tags.by_class.get(member.classes[0])
     if tag is None:
@@ -149,4 +147,4 @@ def _told_apart(member: Member, *, members: list[Member], tags: TagTable) -> Mem
         raise SerializationError(
             f"{name} cannot be told from the other members of its union: register({name}) gives it a tag"
         )
-    return evolve(member, envelope=tag, json=frozenset())
+    return evolve(member, envelope=tag, plain=frozenset())

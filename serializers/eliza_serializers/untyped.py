@@ -1,21 +1,17 @@
-"""Values without a declared type: plain JSON where JSON says it all, tags where it does not."""
+"""Values without a declared type: as they are where the format says it all, tags where it does not."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from types import NoneType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from attrs import frozen
 
 from eliza_serializers.errors import Segment, SerializationError, describe
+from eliza_serializers.plain import Plain
 from eliza_serializers.secret import MASK, Secret
 from eliza_serializers.tags import (
-    EXACT_IN_A_DOUBLE,
-    FLOAT,
-    INT,
     MAP,
     OBJECT,
     TYPE_KEY,
@@ -24,6 +20,7 @@ from eliza_serializers.tags import (
     Tag,
     TagTable,
     class_of,
+    place_of,
 )
 
 WriterFor = Callable[[Any], Callable[[Any], Any]]
@@ -32,102 +29,38 @@ WriterFor = Callable[[Any], Callable[[Any], Any]]
 ReaderFor = Callable[[Any], Callable[[Any], Any]]
 """Give the function that reads values of a declared type."""
 
-_AS_IT_IS: Final = frozenset({str, bool, NoneType})
-_NUMBERS: Final = frozenset({int, float})
+Envelope = Callable[[Tag, Any], Any]
+"""Put data under its tag."""
+
 _CONTAINERS: Final = frozenset({dict, list})
-
-
-def is_plain(value: object, budget: int) -> bool:
-    """Tell whether JSON carries the value exactly, without a tag, in at most `budget` levels."""
-    kind = type(value)
-    if kind is dict:
-        return budget > 0 and _is_plain_dict(value, budget - 1)
-    if kind is list:
-        return budget > 0 and _is_plain_list(value, budget - 1)
-    return kind in _AS_IT_IS or (kind in _NUMBERS and _is_plain_number(value))
-
-
-def _is_plain_number(value: Any) -> bool:
-    if type(value) is int:
-        return -EXACT_IN_A_DOUBLE <= value <= EXACT_IN_A_DOUBLE
-    return math.isfinite(value)
-
-
-def _is_plain_dict(items: Any, budget: int) -> bool:
-    if TYPE_KEY in items:
-        return False
-    for key, item in items.items():
-        if type(key) is not str:
-            return False
-        if type(item) not in _AS_IT_IS and not is_plain(item, budget):
-            return False
-    return True
-
-
-def _is_plain_list(items: Any, budget: int) -> bool:
-    for item in items:  # noqa: SIM110 - a generator would cost more than the checks
-        if not (type(item) in _AS_IT_IS or is_plain(item, budget)):
-            return False
-    return True
-
-
-def check_depth(data: object, *, max_depth: int) -> None:
-    """Refuse JSON data of more than `max_depth` levels of lists and objects; a cycle is such data."""
-    if type(data) in _CONTAINERS:
-        _check_children(cast("dict[str, Any] | list[Any]", data), budget=max_depth)
-
-
-def is_deeper(data: Any, *, max_depth: int) -> bool:
-    """Tell whether JSON data, known to be a tree, has more than `max_depth` levels, one level at a time."""
-    level: list[Any] = [data] if class_of(data) in _CONTAINERS else []
-    for _ in range(max_depth):
-        if not level:
-            return False
-        level = [
-            child
-            for node in level
-            for child in (node.values() if node.__class__ is dict else node)
-            if type(child) in _CONTAINERS
-        ]
-    return bool(level)
-
-
-def _check_children(data: dict[str, Any] | list[Any], *, budget: int) -> None:
-    if budget == 0:
-        raise SerializationError(
-            "the value is nested too deeply, or contains itself: flatten it or raise max_depth"
-        )
-    children = data.items() if isinstance(data, dict) else enumerate(data)
-    for place, child in children:
-        if type(child) in _CONTAINERS:
-            try:
-                _check_children(child, budget=budget - 1)
-            except SerializationError as error:
-                raise error.inside(place) from None
 
 
 @frozen(kw_only=True)
 class TagWriter:
-    """Turn a value into JSON data, tagging what JSON lacks.
+    """Turn a value into data of a format, tagging what the format does not carry by itself.
 
-    A container that needs no tag is given back itself, not a copy. With `mask`, secrets become `[SECRET]`.
+    A container that needs no tag is given back itself, not a copy. `envelope` puts data under its tag. With
+    `mask`, secrets become `[SECRET]`.
     """
 
     tags: TagTable
+    plain: Plain
+    envelope: Envelope
     typed: WriterFor
     max_depth: int
     mask: bool = False
 
     def write(self, value: object) -> Any:
-        """Write one value; one that has no exact JSON form raises `SerializationError` with its path."""
+        """Write one value; one that has no exact form raises `SerializationError` with its path."""
         return self._write(value, self.max_depth)
 
     def _write(self, value: object, budget: int) -> Any:
         kind = type(value)
-        if kind in _AS_IT_IS:
+        if kind in self.plain.always:
             return value
-        if kind in _NUMBERS:
-            return value if _is_plain_number(value) else self._tagged(_TAG_OF[kind], value, budget)
+        fits = self.plain.within.get(kind)
+        if fits is not None and fits(value):
+            return value
         if budget == 0:
             raise SerializationError(
                 f"a {kind.__name__} is nested too deeply, or contains itself: flatten it or raise max_depth"
@@ -146,8 +79,9 @@ class TagWriter:
 
     def _write_list(self, items: Any, budget: int) -> list[Any]:
         written: list[Any] = items
+        always = self.plain.always
         for index, item in enumerate(items):
-            if type(item) in _AS_IT_IS:
+            if type(item) in always:
                 continue
             data = self._item(item, index, budget)
             if data is not item:
@@ -155,16 +89,19 @@ class TagWriter:
                 written[index] = data
         return written
 
-    def _write_dict(self, items: Any, budget: int) -> dict[str, Any]:
+    def _write_dict(self, items: Any, budget: int) -> Any:
         if not all(type(key) is str for key in items):
-            return self._tagged(MAP, items, budget)
-        if TYPE_KEY in items:
+            carries_key = self.plain.carries_key
+            if TYPE_KEY in items or not all(carries_key(key, budget) for key in items):
+                return self._tagged(MAP, items, budget)
+        elif TYPE_KEY in items:
             return self._tagged(OBJECT, items, budget)
-        written: dict[str, Any] = items
+        written: dict[Any, Any] = items
+        always = self.plain.always
         for key, item in items.items():
-            if type(item) in _AS_IT_IS:
+            if type(item) in always:
                 continue
-            data = self._item(item, key, budget)
+            data = self._item(item, key if type(key) is str else place_of(key), budget)
             if data is not item:
                 written = dict(items) if written is items else written
                 written[key] = data
@@ -176,9 +113,9 @@ class TagWriter:
         except SerializationError as error:
             raise error.inside(at) from None
 
-    def _tagged(self, tag: Tag, value: object, budget: int) -> dict[str, Any]:
+    def _tagged(self, tag: Tag, value: object, budget: int) -> Any:
         encoders = (self._encoder(argument, budget) for argument in tag.arguments)
-        return tag.envelope(write_data(tag, value, *encoders))
+        return self.envelope(tag, write_data(tag, value, *encoders))
 
     def _encoder(self, argument: Any, budget: int) -> Encode:
         if argument is Any:
@@ -188,7 +125,7 @@ class TagWriter:
 
 @frozen(kw_only=True)
 class TagReader:
-    """Turn JSON data back into the value that a `TagWriter` wrote; containers are always new."""
+    """Turn data back into the value that a `TagWriter` wrote; containers are always new."""
 
     tags: TagTable
     typed: ReaderFor
@@ -206,7 +143,10 @@ class TagReader:
         if TYPE_KEY in data:
             return self.envelope(data)
         return {
-            key: self.item(item, key) if type(item) in _CONTAINERS else item for key, item in data.items()
+            key: self.item(item, key if type(key) is str else place_of(key))
+            if type(item) in _CONTAINERS
+            else item
+            for key, item in data.items()
         }
 
     def item(self, data: object, at: Segment | None) -> Any:
@@ -247,9 +187,6 @@ def _convert_item(convert: Callable[[Any], Any], item: object, at: Segment | Non
         return convert(item)
     except SerializationError as error:
         raise error.inside(at) from None
-
-
-_TAG_OF: Final[Mapping[type, Tag]] = {int: INT, float: FLOAT}
 
 
 def _refusal(value: object) -> SerializationError:

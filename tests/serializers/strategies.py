@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import attrs
 from hypothesis import strategies as st
 
-from eliza_serializers import JsonSerializer, Secret
+from eliza_serializers import Secret
 
 
 class Mood(Enum):
@@ -29,13 +29,6 @@ class Place:
     at: tuple[float, float] = (0.0, 0.0)
     labels: frozenset[str] = frozenset()
     extra: Any = None
-
-
-def serializer() -> JsonSerializer:
-    made = JsonSerializer()
-    for cls in (Mood, Level, Place):
-        made.register(cls)
-    return made
 
 
 def is_nan(value: Any) -> bool:

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eliza_serializers import JsonSerializer, Secret, SerializationError
-from tests.serializers.strategies import Level, Mood, Place, same, serializer, values
+from tests.serializers.formats import Kind, document, every_kind, registered
+from tests.serializers.strategies import Level, Mood, Place, same, values
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -34,6 +35,7 @@ class Role(StrEnum):
 
 class Rank(IntEnum):
     ONE = 1
+    MANY = 2**70
 
 
 class Rights(Flag):
@@ -141,6 +143,10 @@ CASES: list[tuple[Any, Any]] = [
     (Mood, Mood.CURIOUS),
     (Role, Role.AGENT),
     (Rank, Rank.ONE),
+    (Rank, Rank.MANY),
+    (Literal[2**70, "a"], 2**70),
+    (int | dict[str, int], 2**70),
+    (dict[int, int], {2**70: -(2**70)}),
     (Rights, Rights.READ | Rights.WRITE),
     (list[int], [1, 2]),
     (list, [1, {2}]),
@@ -209,17 +215,21 @@ CASES: list[tuple[Any, Any]] = [
 ]
 
 
+@every_kind
 @pytest.mark.parametrize(("annotation", "value"), CASES, ids=name)
-def test_a_value_of_a_declared_type_comes_back_equal_and_of_the_same_types(annotation: Any, value: Any):
-    typed = serializer()
-    text = typed.serialize(value, as_type=annotation)
+def test_a_value_of_a_declared_type_comes_back_equal_and_of_the_same_types(
+    kind: Kind, annotation: Any, value: Any
+):
+    typed = registered(kind)
+    content = typed.encode(value, as_type=annotation)
 
-    assert same(value, typed.deserialize(text, as_type=annotation))
+    assert same(value, typed.decode(content, as_type=annotation))
 
 
+@every_kind
 @pytest.mark.parametrize(("annotation", "value"), CASES, ids=name)
-def test_what_unstructure_gives_structure_takes(annotation: Any, value: Any):
-    typed = serializer()
+def test_what_unstructure_gives_structure_takes(kind: Kind, annotation: Any, value: Any):
+    typed = registered(kind)
 
     assert same(value, typed.structure(typed.unstructure(value, annotation), annotation))
 
@@ -232,45 +242,21 @@ class Held:
     by_key: dict[Any, Any]
 
 
-@given(st.builds(Held, anything=values, number=st.floats(), place=st.none(), by_key=st.just({1: 2})))
+@every_kind
+@given(held=st.builds(Held, anything=values, number=st.floats(), place=st.none(), by_key=st.just({1: 2})))
 @settings(max_examples=200, deadline=None)
-def test_any_value_may_sit_in_a_field_of_any_type(held: Held):
-    typed = serializer()
+def test_any_value_may_sit_in_a_field_of_any_type(kind: Kind, held: Held):
+    typed = registered(kind)
 
-    assert same(held, typed.deserialize(typed.serialize(held, as_type=Held), as_type=Held))
+    assert same(held, typed.decode(typed.encode(held, as_type=Held), as_type=Held))
 
 
-def test_a_class_that_compares_by_identity_comes_back_with_its_fields():
-    typed = JsonSerializer()
-    read = typed.deserialize(typed.serialize(Opaque({1, 2}), as_type=Opaque), as_type=Opaque)
+@every_kind
+def test_a_class_that_compares_by_identity_comes_back_with_its_fields(kind: Kind):
+    typed = kind()
+    read = typed.decode(typed.encode(Opaque({1, 2}), as_type=Opaque), as_type=Opaque)
 
     assert read.items == {1, 2}
-
-
-TEXTS: list[tuple[Any, Any, str]] = [
-    (set[int], {2, 1}, '{"_type":"Set","data":[1,2]}'),
-    (frozenset[int], frozenset({1}), '{"_type":"Set","frozen":true,"data":[1]}'),
-    (dict[int, str], {1: "a"}, '{"_type":"Map","data":[[1,"a"]]}'),
-    (tuple[int, ...], (1, 2), "[1,2]"),
-    (datetime, datetime.fromisoformat("2024-01-01"), '"2024-01-01T00:00:00"'),
-    (bytes, b"ab", '"YWI="'),
-    (float, 3, "3.0"),
-    (float, NAN, '{"_type":"Float","data":"nan"}'),
-    (Point | None, Point(1), '{"x":1,"y":0.0}'),
-    (Place | Point, Place("a"), '{"_type":"Place","data":'),
-    (Role, Role.AGENT, '"agent"'),
-    (Rights, Rights.READ, "1"),
-    (Mood, Mood.CURIOUS, '"CURIOUS"'),
-    (Everything, Everything(hidden=1, called="x"), '{"hidden":1,"called":"x","made":[],'),
-]
-
-
-@pytest.mark.parametrize(("annotation", "value", "text"), TEXTS, ids=name)
-def test_the_text_has_no_tag_where_the_type_says_it(annotation: Any, value: Any, text: str):
-    typed = serializer()
-    typed.register(Point)
-
-    assert typed.serialize(value, as_type=annotation).startswith(text)
 
 
 class LoudPoint(Point):
@@ -310,7 +296,6 @@ MISMATCHES: list[tuple[Any, Any, str]] = [
     (str, UUID(int=1), "$"),
     (str, b"ab", "$"),
     (str, "\ud800", "$"),
-    (list[int], [10**5000], "$"),
     (Role, "user", "$"),
     (list[int], (1, 2), "$"),
     (list[int], {1}, "$"),
@@ -338,14 +323,23 @@ MISMATCHES: list[tuple[Any, Any, str]] = [
 ]
 
 
+@every_kind
 @pytest.mark.parametrize(("annotation", "value", "path"), MISMATCHES, ids=name)
 def test_a_value_that_contradicts_its_annotation_is_refused_when_written(
-    annotation: Any, value: Any, path: str
+    kind: Kind, annotation: Any, value: Any, path: str
 ):
     with pytest.raises(SerializationError) as caught:
-        serializer().serialize(value, as_type=annotation)
+        registered(kind).encode(value, as_type=annotation)
 
     assert path == caught.value.path
+
+
+@every_kind
+def test_an_integer_of_too_many_digits_is_refused(kind: Kind):
+    with pytest.raises(SerializationError) as caught:
+        kind().encode([10**5000], as_type=list[int])
+
+    assert caught.value.path in ("$", "$[0]")
 
 
 UNREADABLE: list[tuple[Any, str, str]] = [
@@ -361,7 +355,6 @@ UNREADABLE: list[tuple[Any, str, str]] = [
     (set[int], '{"_type":"Map","data":[]}', "$"),
     (dict[int, str], '{"_type":"Map","data":[["1","a"]]}', "$[0]"),
     (float, '{"_type":"Int","data":"5"}', "$"),
-    (float, "1" + "0" * 400, "$"),
     (Sequence[int], '{"_type":"Set","data":[]}', "$"),
     (datetime, '"then"', "$"),
     (Place | Point, '{"_type":"Mood","data":"CALM"}', "$"),
@@ -371,27 +364,31 @@ UNREADABLE: list[tuple[Any, str, str]] = [
 ]
 
 
+@every_kind
 @pytest.mark.parametrize(("annotation", "text", "path"), UNREADABLE, ids=name)
-def test_text_that_does_not_fit_the_type_is_refused(annotation: Any, text: str, path: str):
-    typed = serializer()
+def test_data_that_does_not_fit_the_type_is_refused(kind: Kind, annotation: Any, text: str, path: str):
+    typed = registered(kind)
     typed.register(Point)
     with pytest.raises(SerializationError) as caught:
-        typed.deserialize(text, as_type=annotation)
+        typed.decode(document(kind, text), as_type=annotation)
 
     assert path == caught.value.path
 
 
+@every_kind
 @pytest.mark.parametrize("annotation", [Point, Everything, Data])
-def test_fields_of_a_newer_version_are_ignored(annotation: Any):
+def test_fields_of_a_newer_version_are_ignored(kind: Kind, annotation: Any):
     known = {Point: '"x":1', Everything: '"hidden":1,"called":"x"', Data: '"x":1'}[annotation]
-    typed = JsonSerializer()
-    without = typed.deserialize(f"{{{known}}}", as_type=annotation)
+    typed = kind()
+    without = typed.decode(document(kind, f"{{{known}}}"), as_type=annotation)
 
-    assert without == typed.deserialize(f'{{{known},"since":{{"v":2}}}}', as_type=annotation)
+    newer = document(kind, f'{{{known},"since":{{"v":2}}}}')
+    assert without == typed.decode(newer, as_type=annotation)
 
 
-def test_missing_fields_take_their_default():
-    assert JsonSerializer().deserialize('{"x":1}', as_type=Point) == Point(1, 0.0)
+@every_kind
+def test_missing_fields_take_their_default(kind: Kind):
+    assert kind().decode(document(kind, '{"x":1}'), as_type=Point) == Point(1, 0.0)
 
 
 @pytest.mark.parametrize("annotation", [threading.Thread, type[int], complex, list[threading.Thread]])
@@ -422,18 +419,20 @@ def test_a_class_of_a_function_body_works_once_its_types_are_resolved():
     assert JsonSerializer().serialize(Outer(Inner(1)), as_type=Outer) == '{"inner":{"x":1}}'
 
 
-def test_a_constructor_that_changes_its_fields_is_refused_with_the_field():
+@every_kind
+def test_a_constructor_that_changes_its_fields_is_refused_with_the_field(kind: Kind):
     @frozen
     class Growing:
         n: int = field(converter=lambda n: n + 1)
 
     with pytest.raises(SerializationError, match="come back different") as caught:
-        JsonSerializer().serialize(Growing(1), as_type=Growing)
+        kind().encode(Growing(1), as_type=Growing)
 
     assert caught.value.path == "$.n"
 
 
-def test_a_recursive_value_is_bounded():
+@every_kind
+def test_a_recursive_value_is_bounded(kind: Kind):
     node: Any = Tree("a")
     for _ in range(5_000):
         node = Tree("a", [node])
@@ -441,11 +440,12 @@ def test_a_recursive_value_is_bounded():
     endless.children.append(endless)
     for value in (node, endless):
         with pytest.raises(SerializationError):
-            JsonSerializer().serialize(value, as_type=Tree)
+            kind().encode(value, as_type=Tree)
 
 
-@given(st.sampled_from([*Level, *Mood]))
-def test_enums_come_back_as_members(member: Enum):
-    typed = JsonSerializer()
+@every_kind
+@pytest.mark.parametrize("member", [*Level, *Mood])
+def test_enums_come_back_as_members(kind: Kind, member: Enum):
+    typed = kind()
 
-    assert typed.deserialize(typed.serialize(member, as_type=type(member)), as_type=type(member)) is member
+    assert typed.decode(typed.encode(member, as_type=type(member)), as_type=type(member)) is member

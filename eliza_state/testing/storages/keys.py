@@ -34,6 +34,7 @@ METHODS: Final[dict[str, Callable[[Storage[Any], Any], Awaitable[Any]]]] = {
     "touch": lambda store, key: store.touch(key),
     "update": lambda store, key: store.update(key, lambda _: 1),
     "get_many": lambda store, key: store.get_many(["good", key]),
+    "has_many": lambda store, key: store.has_many(["good", key]),
     "delete_many": lambda store, key: store.delete_many(["good", key]),
 }
 

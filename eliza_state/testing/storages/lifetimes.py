@@ -27,6 +27,7 @@ CALLS: Final[dict[str, Callable[[Storage[Any]], Awaitable[Any]]]] = {
     "touch": lambda store: store.touch("key"),
     "update": lambda store: store.update("key", lambda value: 3),
     "get_many": lambda store: store.get_many(["key"]),
+    "has_many": lambda store: store.has_many(["key"]),
     "set_many": lambda store: store.set_many({"key": 2}),
     "delete_many": lambda store: store.delete_many(["key"]),
     "keys": lambda store: collect(store.keys()),

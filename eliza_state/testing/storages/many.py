@@ -21,18 +21,21 @@ class ManyContract(StorageFixtures):
     async def test_no_keys_at_all(self, store: Storage[Any]) -> None:
         await store.set_many({})
 
-        assert (await store.get_many([]), await store.delete_many([])) == ({}, 0)
+        assert (await store.get_many([]), await store.has_many([])) == ({}, set())
+        assert await store.delete_many([]) == 0
         assert await collect(store.keys()) == []
 
     async def test_those_that_exist_are_got(self, store: Storage[Any]) -> None:
         await store.set_many({"a": 1, "b": None})
 
         assert await store.get_many(["b", "missing", "a"]) == {"b": None, "a": 1}
+        assert await store.has_many(["b", "missing", "a"]) == {"a", "b"}
 
     async def test_a_key_may_be_asked_for_twice(self, store: Storage[Any]) -> None:
         await store.set_many({"a": 1, "b": 2})
 
         assert await store.get_many(iter(["a", "a", "b", "a"])) == {"a": 1, "b": 2}
+        assert await store.has_many(iter(["a", "a", "b"])) == {"a", "b"}
         assert await store.delete_many(iter(["a", "a"])) == 1
 
     async def test_those_that_existed_are_counted(self, store: Storage[Any]) -> None:

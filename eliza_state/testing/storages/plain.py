@@ -96,7 +96,8 @@ class KVStorageContract:
         self, storage: KVStorage[Any], key: str, method: str
     ) -> None:
         iterate: Any = getattr(storage, method, None)
-        if not callable(iterate):
+        has_it = callable(iterate)
+        if not has_it:
             pytest.skip(f"the storage has no {method}()")
         await storage.set(key, key)
 

@@ -130,7 +130,7 @@ def test_a_table_holds_what_is_not_past_its_deadline(taken):
             model[key] = None if number is None else now_ms + number
             put(table, key, deadline_ms=model[key], now_ms=now_ms)
         elif kind == "roll" and model.get(key) is not None and key in table.slots:
-            model[key] = now_ms + (number or 1)
+            model[key] = max(model[key], now_ms + (number or 1))
             roll(table, key, deadline_ms=model[key])
         elif kind == "drop":
             table.drop(key)

@@ -8,9 +8,9 @@ import pytest
 
 from eliza_state.storage import MemoryStorage
 from eliza_state.storage.memory import MemoryBackend
-from eliza_state.storage.sliding import SlidingBackend, sliding
 from eliza_state.storage.walking import read_each, walk, wrapped
 from eliza_state.storage.wrapper import Encoded
+from eliza_state.storage.wrappers.sliding import SlidingBackend, sliding
 from eliza_state.testing import ManualClock
 from tests.eliza_state.storage.kept import Kept, storage_over
 

@@ -275,7 +275,7 @@ def test_a_broken_promise_is_revealed(broken, name, test):
 
 
 def test_a_failure_shows_what_was_compared(broken):
-    assert "{'update': 2} != {'update': 11}" in broken
+    assert "Differing items:" in broken
 
 
 def test_the_rest_of_the_testing_package_needs_no_pytest():

@@ -1,0 +1,129 @@
+"""What writes, removals and touches do to entries: a batch of them becomes one change of each key.
+
+>>> batch = Batch({}, now_us=5_000)
+>>> batch.put(Write("a", b"1")), batch.put(Write("a", b"2", expected=5_000))
+(Written(version=5000, is_stored=True), Written(version=5001, is_stored=True))
+>>> batch.changes().new
+[('', 'a', b'2', 5001, None, None, 5)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
+
+from eliza_state.storage.backend import GONE, Mark, Write, Written, next_version, outcome_of
+from eliza_state.storage.keys import split_key
+
+Place: TypeAlias = tuple[str, str]
+"""Where a row is: its namespace's text and its name."""
+Row: TypeAlias = tuple[str, str, bytes | None, int, int | None, int | None, int]
+"""The columns of a row, as `sql_schema.COLUMNS` names them."""
+
+
+class Changes(NamedTuple):
+    """What is to be done to the rows of a table, each at most once, in the order of their keys."""
+
+    new: list[Row]
+    changed: list[Row]
+    rolled: list[tuple[str, str, int | None]]
+    gone: list[Place]
+
+
+class Batch:
+    """The entries of some keys as they were found, changed in memory, one operation after the other."""
+
+    def __init__(self, found: Mapping[str, Mark], *, now_us: int) -> None:
+        self._found = found
+        self._marks = dict(found)
+        self._values: dict[str, bytes | None] = {}
+        self._changed: set[str] = set()
+        self._now_us = now_us
+
+    def put(self, write: Write[bytes]) -> Written:
+        """Store an entry if `outcome_of` says so."""
+        key, value, deadline_ms, ttl_ms, _, _ = write
+        written = outcome_of(write, self._marks.get(key), now_us=self._now_us)
+        if written.is_stored:
+            self._marks[key] = Mark(written.version, deadline_ms, ttl_ms, value is GONE)
+            self._values[key] = None if value is GONE else value
+            self._changed.add(key)
+        return written
+
+    def remove(self, key: str, *, dead_only: bool) -> bool:
+        """Remove an entry, with `dead_only` one past its deadline; tell whether a live one went."""
+        now_ms = self._now_us // 1_000
+        mark = self._marks.get(key)
+        if mark is None or (dead_only and not mark.is_past(now_ms)):
+            return False
+        del self._marks[key]
+        self._values.pop(key, None)
+        self._changed.add(key)
+        return mark.is_live(now_ms)
+
+    def touch(self, key: str) -> bool:
+        """Roll the deadline of a live key on, and tell whether the key is alive."""
+        now_ms = self._now_us // 1_000
+        mark = self._marks.get(key)
+        if mark is None or not mark.is_live(now_ms):
+            return False
+        if mark.ttl_ms is not None and mark.deadline_ms != now_ms + mark.ttl_ms:
+            self._marks[key] = mark._replace(deadline_ms=now_ms + mark.ttl_ms)
+            self._changed.add(key)
+        return True
+
+    def changes(self) -> Changes:
+        """Return what makes of the entries that were found those that the operations left."""
+        changes = Changes([], [], [], [])
+        for key in sorted(self._changed):
+            place = split_key(key)
+            mark = self._marks.get(key)
+            if mark is None:
+                if key in self._found:
+                    changes.gone.append(place)
+            elif key in self._values:
+                row = (*place, self._values[key], *mark[:3], self._now_us // 1_000)
+                (changes.changed if key in self._found else changes.new).append(row)
+            else:
+                changes.rolled.append((*place, mark.deadline_ms))
+        return changes
+
+    def was_stored(self, found: Mapping[str, Mark]) -> bool | None:
+        """Tell from what is found later whether the changes were stored, all or none; `None`: unclear.
+
+        One key still as it was says no, one as it should be says yes: versions are not given twice. A key
+        that somebody else has changed since says nothing.
+        """
+        before, after = self._found, self._marks
+        changed = [key for key in self._changed if before.get(key) != after.get(key)]
+        if not changed:
+            return True
+        if any(found.get(key) == before.get(key) for key in changed):
+            return False
+        return True if any(found.get(key) == after.get(key) for key in changed) else None
+
+
+class Overwriting:
+    """Writes of different keys that are stored whatever is there."""
+
+    def __init__(self, writes: Sequence[Write[bytes]], *, now_us: int) -> None:
+        self._writes = writes
+        self._now_us = now_us
+
+    def rows(self) -> list[Row]:
+        """Return the rows in the order of their keys, under the version that is given to a new key."""
+        version = next_version(0, now_us=self._now_us)
+        rows: list[Row] = []
+        for write in sorted(self._writes, key=itemgetter(0)):
+            value = None if write.value is GONE else write.value
+            times = (write.deadline_ms, write.ttl_ms, self._now_us // 1_000)
+            rows.append((*split_key(write.key), value, version, *times))
+        return rows
+
+    def was_stored(self, found: Mapping[str, Mark]) -> bool | None:
+        """Tell what `Batch.was_stored` tells. A lower version says no, since the given one is the least."""
+        versions = [found[write.key].version if write.key in found else 0 for write in self._writes]
+        if any(version < self._now_us for version in versions):
+            return False
+        return True if self._now_us in versions else None

@@ -1,0 +1,190 @@
+"""What a SQL storage asks of a database, whichever it is."""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, TypeVar
+
+import attrs
+from sqlalchemy import Executable
+
+from eliza_state.errors import Busy, StoreError
+from eliza_state.sqlite import Synchronous
+from eliza_state.storage.backend import GONE, Entry, Mark
+from eliza_state.storage.errors import DamagedValue
+from eliza_state.storage.sql.batch import Changes, Place, Row
+from eliza_state.storage.sql.schema import COLUMNS
+from eliza_state.storage.sql.statements import ROLLED, Statements, end_of
+
+T = TypeVar("T")
+
+_PAUSES_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+_NUMBER: Final = (int, type(None))
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """How a database is to be opened; see `SqlStorage` for what they mean."""
+
+    synchronous: Synchronous
+    read_only: bool
+    readers: int | None
+    timeout_ms: int
+
+    def __attrs_post_init__(self) -> None:
+        if self.synchronous not in ("FULL", "NORMAL"):
+            raise ValueError(f"synchronous is 'FULL' or 'NORMAL', got {self.synchronous!r}")
+        if self.timeout_ms <= 0 or (self.readers is not None and self.readers <= 0):
+            raise ValueError(f"expected positive numbers, got {self.timeout_ms=!r}, {self.readers=!r}")
+
+    @property
+    def timeout_s(self) -> float:
+        """How long something that is in the way is waited out, in seconds."""
+        return self.timeout_ms / 1_000
+
+
+class Lost(StoreError):
+    """The connection was lost or could not be made; nothing was changed, and another try may succeed."""
+
+
+class LostInCommit(Lost):
+    """The connection was lost while a commit was under way: it may have been done or not."""
+
+
+class Session(abc.ABC):
+    """A transaction under way: the statements that change a table, inside it."""
+
+    def __init__(self, statements: Statements) -> None:
+        self.statements = statements
+        """The statements for the table and the dialect."""
+
+    @abc.abstractmethod
+    def fetch(self, statement: Executable, parameters: dict[str, Any]) -> Iterable[Sequence[Any]]:
+        """Run a query and return its rows."""
+
+    @abc.abstractmethod
+    def run(self, statement: Executable, parameters: dict[str, Any]) -> None:
+        """Run a statement that returns nothing."""
+
+    @abc.abstractmethod
+    def lock(self, keys: Iterable[str]) -> dict[str, Mark]:
+        """Return the marks of those keys that have a row, and keep others from changing these rows."""
+
+    @abc.abstractmethod
+    def change(self, statement: Executable, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run `insert`, `update` or `roll` for rows of these columns."""
+
+    @abc.abstractmethod
+    def delete(self, places: Sequence[Place]) -> None:
+        """Delete rows."""
+
+    def apply(self, changes: Changes) -> None:
+        """Make changes to rows that are locked, and new ones. Raises `Busy` where others made them first."""
+        statements = self.statements
+        if changes.gone:
+            self.delete(changes.gone)
+        if changes.new:
+            self.change(statements.insert, COLUMNS, changes.new)
+        if changes.changed:
+            self.change(statements.update, COLUMNS, changes.changed)
+        if changes.rolled:
+            self.change(statements.roll, ROLLED, changes.rolled)
+
+    def clear(self, space: str) -> None:
+        """Delete the rows of a namespace and of those below it; the empty text: all."""
+        self.run(self.statements.clear, {"first": space, "end": end_of(space)})
+
+    def sweep(self, now_ms: int, *, limit: int) -> list[str]:
+        """Delete rows past their deadline that nobody else is changing; return their keys."""
+        rows = self.fetch(self.statements.sweepable, {"now_ms": now_ms, "limit": limit})
+        places = [(space, name) for space, name in rows]
+        self.delete(places)
+        return [space + name for space, name in places]
+
+
+class Database(abc.ABC):
+    """A table in a database, to be read from any thread and written in transactions, one at a time."""
+
+    is_inline: bool = False
+    """Whether reading waits for nothing but the disk, and may be done in the event loop's thread."""
+    is_durable: bool = True
+    """Whether what is committed survives the process."""
+    overwrites: bool = False
+    """Whether there is `overwrite`."""
+    wants_maintenance: bool = False
+    """Whether `maintain` should be called soon."""
+
+    def __init__(self, statements: Statements) -> None:
+        self.statements = statements
+        """The statements for the table and the dialect."""
+
+    @abc.abstractmethod
+    def read(self, keys: Sequence[str]) -> dict[str, Entry[bytes]]:
+        """Return the entries of those keys that have a row."""
+
+    @abc.abstractmethod
+    def look(self, keys: Sequence[str]) -> dict[str, Mark]:
+        """Return the marks of those keys that have a row."""
+
+    @abc.abstractmethod
+    def fetch(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        """Return what a query finds."""
+
+    @abc.abstractmethod
+    def transaction(self, purpose: str, *, wait: bool = True) -> AbstractContextManager[Session]:
+        """Begin a transaction, and commit it in the end unless there was an error.
+
+        Raises `Busy` where somebody else is in the way, with `wait=False` at once; `Lost` where there is no
+        connection; `LostInCommit` where it was lost while the commit was under way.
+        """
+
+    def overwrite(self, rows: Sequence[Row]) -> dict[str, int]:
+        """Store rows of different keys over what is there, in one statement; return their versions.
+
+        A row that is there gets a version above its own, and at least that of the row that is given. Raises
+        what `transaction` raises.
+        """
+        raise NotImplementedError
+
+    def maintain(self) -> None:  # noqa: B027  # only files need it
+        """Do what the database needs from time to time, between transactions."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Give the connections back or close them, as they came."""
+
+
+def entry_of(key: str, value: Any, version: Any, deadline_ms: Any, ttl_ms: Any) -> Entry[bytes]:
+    """Return the entry of a row's columns. Raises `DamagedValue` for those of other types."""
+    if type(value) is bytes and type(version) is int:
+        if deadline_ms is None and ttl_ms is None:
+            return Entry(value, version)
+    elif value is not None:
+        raise DamagedValue(key, f"its column holds {type(value).__name__}, not bytes")
+    mark = mark_of(key, version, deadline_ms, ttl_ms, value is None)
+    return Entry(GONE if value is None else value, mark.version, mark.deadline_ms, mark.ttl_ms)
+
+
+def mark_of(key: str, version: Any, deadline_ms: Any, ttl_ms: Any, is_gone: Any) -> Mark:
+    """Return the mark of a row's columns. Raises `DamagedValue` for those of other types."""
+    if type(version) is int and type(deadline_ms) in _NUMBER and type(ttl_ms) in _NUMBER:
+        return Mark(version, deadline_ms, ttl_ms, bool(is_gone))
+    raise DamagedValue(key, "its version, deadline or time to live is no whole number")
+
+
+def patiently(attempt: Callable[[], T], *, timeout_s: float) -> T:
+    """Repeat what raises `Busy` or `Lost` until it succeeds or the time is up; then raise the last one."""
+    deadline = time.monotonic() + timeout_s
+    tries = 0
+    while True:
+        try:
+            return attempt()
+        except (Busy, Lost) as error:
+            pause_s = _PAUSES_S[min(tries, len(_PAUSES_S) - 1)]
+            if time.monotonic() + pause_s > deadline:
+                raise type(error)(f"{error}; given up after {timeout_s:g} s") from error
+            time.sleep(pause_s)
+            tries += 1

@@ -1,0 +1,191 @@
+"""A SQL storage's table on a server: PostgreSQL, MySQL, MariaDB."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy import URL, Connection, Engine, Executable, Table, create_engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from eliza_state.errors import Busy, StoreError
+from eliza_state.storage.backend import Entry, Mark
+from eliza_state.storage.keys import split_key
+from eliza_state.storage.sql.batch import Place, Row
+from eliza_state.storage.sql.database import Database, Lost, LostInCommit, Options, Session, entry_of, mark_of
+from eliza_state.storage.sql.schema import COLUMNS, prepare
+from eliza_state.storage.sql.statements import Form, Statements, statements_for
+
+READERS: Final = 4
+"""How many threads read, and connections are kept for them, unless said otherwise."""
+
+# What a transaction may be told that may be run again: serialization failure, deadlock, lock not available,
+# and, since a row was not there when it was looked for, unique violation. PostgreSQL's, then MySQL's.
+_REPEATABLE: Final = ("40001", "40P01", "55P03", "23505", 1213, 1205, 1062)
+_SECRET_OPTIONS: Final = ("password", "passwd", "passphrase", "sslpassword", "ssl_key_password")
+
+
+class ServerSession(Session):
+    """A transaction on a connection of SQLAlchemy's."""
+
+    def __init__(self, connection: Connection, statements: Statements) -> None:
+        super().__init__(statements)
+        self._connection = connection
+
+    def fetch(self, statement: Executable, parameters: dict[str, Any]) -> Iterable[Sequence[Any]]:
+        return self._connection.execute(statement, parameters).all()
+
+    def run(self, statement: Executable, parameters: dict[str, Any]) -> None:
+        self._connection.execute(statement, parameters)
+
+    def lock(self, keys: Iterable[str]) -> dict[str, Mark]:
+        # In order, as others lock them: else each may wait for the other.
+        places = [split_key(key) for key in sorted(keys)]
+        parts = map(partial(self.fetch, self.statements.lock), self.statements.for_keys(places))
+        return {space + name: mark_of(space + name, *mark) for part in parts for space, name, *mark in part}
+
+    def change(self, statement: Executable, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        self._connection.execute(statement, self.statements.for_rows(columns, rows))
+
+    def delete(self, places: Sequence[Place]) -> None:
+        for parameters in self.statements.for_keys(places):
+            self.run(self.statements.delete, parameters)
+
+
+class ServerDatabase(Database):
+    """A table on a server: each read is one round trip, on a connection of the engine's pool."""
+
+    def __init__(self, engine: Engine, statements: Statements, *, owns_engine: bool) -> None:
+        super().__init__(statements)
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._owns_engine = owns_engine
+        self.overwrites = statements.overwrite is not None
+        self._translated = Translation(engine.url)
+
+    def read(self, keys: Sequence[str]) -> dict[str, Entry[bytes]]:
+        rows = self._rows(self.statements.read, keys)
+        return {space + name: entry_of(space + name, *entry) for space, name, *entry in rows}
+
+    def look(self, keys: Sequence[str]) -> dict[str, Mark]:
+        rows = self._rows(self.statements.look, keys)
+        return {space + name: mark_of(space + name, *mark) for space, name, *mark in rows}
+
+    def _rows(self, statement: Executable, keys: Sequence[str]) -> Iterable[Sequence[Any]]:
+        for parameters in self.statements.for_keys([split_key(key) for key in keys]):
+            yield from self.fetch(statement, parameters)
+
+    def fetch(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        try:
+            return self._fetch_once(statement, parameters)
+        except Lost:  # a connection that the server closed while it lay in the pool; now the pool is fresh
+            return self._fetch_once(statement, parameters)
+
+    def _fetch_once(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        with self._translated("read"), self._autocommit.connect() as connection:
+            return connection.execute(statement, parameters).all()
+
+    @contextlib.contextmanager
+    def transaction(self, purpose: str, *, wait: bool = True) -> Generator[Session]:
+        with (
+            self._translated(purpose),
+            self._engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
+            yield ServerSession(connection, self.statements)
+            with self._committing():
+                transaction.commit()
+
+    def overwrite(self, rows: Sequence[Row]) -> dict[str, int]:
+        assert self.statements.overwrite is not None
+        parameters = self.statements.for_rows(COLUMNS, rows)
+        with self._translated("write"), self._autocommit.connect() as connection, self._committing():
+            found = connection.execute(self.statements.overwrite, parameters).all()
+        return {space + name: version for space, name, version in found}
+
+    @contextlib.contextmanager
+    def _committing(self) -> Generator[None]:
+        try:
+            with self._translated("commit"):
+                yield
+        except Lost as error:
+            raise LostInCommit(str(error)) from error
+
+    def close(self) -> None:
+        if self._owns_engine:
+            self._engine.dispose()
+
+
+class Translation:
+    """Turn what SQLAlchemy raises into `StoreError`, without what the URL keeps secret."""
+
+    def __init__(self, url: URL) -> None:
+        secrets = [url.password, *(url.query.get(name) for name in _SECRET_OPTIONS)]
+        texts = [str(secret) for secret in secrets if secret]
+        self._secrets = {form for text in texts for form in (text, quote(text), quote_plus(text))}
+
+    @contextlib.contextmanager
+    def __call__(self, purpose: str) -> Generator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            text = str(getattr(error, "orig", None) or error).strip()
+            shown = self._without_secrets(text)
+            translated = _kind_of(error)(f"cannot {purpose}: {shown}")
+            # The chain of causes shows the first text as well.
+            raise translated from error if shown == text else None
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+
+def _kind_of(error: SQLAlchemyError) -> Callable[[str], StoreError]:
+    if isinstance(error, PoolTimeoutError):
+        return Busy
+    if not isinstance(error, DBAPIError):
+        return StoreError
+    cause: Any = error.orig
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or (*cause.args, None)[0]
+    if code in _REPEATABLE:
+        return Busy
+    # What comes before there is a connection; MySQL's clients number such errors from 2000.
+    has_no_answer = code is None or code in range(2_000, 3_000)
+    is_about_connection = isinstance(error, OperationalError | InterfaceError) and error.statement is None
+    return Lost if error.connection_invalidated or (is_about_connection and has_no_answer) else StoreError
+
+
+def open_server(place: URL | Engine, table: Table, options: Options) -> ServerDatabase:
+    """Connect, and create the table if it is not there. An engine is the application's.
+
+    Raises `Lost` where there is no connection and `StoreError` for what cannot be used.
+    """
+    engine = place if isinstance(place, Engine) else _made(place, options)
+    owns_engine = engine is not place
+    try:
+        with Translation(engine.url)("open the database"):
+            prepare(engine, table, read_only=options.read_only)
+    except BaseException:
+        if owns_engine:
+            engine.dispose()
+        raise
+    form = Form.of(engine.dialect.name)
+    return ServerDatabase(engine, statements_for(table, form), owns_engine=owns_engine)
+
+
+def _made(url: URL, options: Options) -> Engine:
+    arguments: dict[str, Any] = {}
+    if url.drivername.endswith("+psycopg") and "connect_timeout" not in url.query:
+        arguments = {"connect_timeout": max(2, options.timeout_ms // 1_000)}  # libpq takes no less than 2 s
+    connections = (options.readers or READERS) + 1
+    try:
+        return create_engine(
+            url, pool_size=connections, max_overflow=0, hide_parameters=True, connect_args=arguments
+        )
+    except ImportError as error:
+        raise StoreError(f"cannot open the database: {error}; install the driver, or name another") from None
