@@ -18,8 +18,8 @@ import pytest
 
 from eliza_state.errors import Busy, StoreError
 from eliza_state.files import Files, StrPath
-from eliza_state.storage import archive_files
 from eliza_state.storage.backend import GONE, Entry, Write
+from eliza_state.storage.disk import archive_files
 from eliza_state.storage.disk.access import file_lock
 from eliza_state.storage.disk.archive import ArchiveBackend, ArchiveStorage
 from eliza_state.storage.disk.archive_entry import START_BYTES, place_of

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.eliza_state.storage.test_foreign import TheirsWithAll
 
 from eliza_state.errors import StoreError
 from eliza_state.storage import MemoryStorage, Storage
@@ -23,6 +22,7 @@ from eliza_state.storage.wrappers.sliding import sliding
 from eliza_state.testing import ManualClock
 from eliza_state.testing.storages import StorageContract
 from tests.eliza_state.storage.kept import Kept, Meddling, storage_over
+from tests.eliza_state.storage.wrappers.test_foreign import TheirsWithAll
 
 Use = Callable[[Storage[Any]], Awaitable[object]]
 STEPS = {
