@@ -1,4 +1,6 @@
-"""Servers for tests that ask for them; to those that do not they cost nothing, not even an import.
+"""Servers for tests that ask for them, and how hypothesis runs.
+
+To tests that do not ask for servers they cost nothing, not even an import.
 
 `redis_url` and `postgres_url` are for tests that only talk to a server: it is the one that the environment
 names in ELIZA_STATE_TEST_REDIS_URL or ELIZA_STATE_TEST_POSTGRES_URL, else one of this process's own. All
@@ -14,9 +16,21 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.effort import examples
 
 if TYPE_CHECKING:
     from tests.servers import PostgresServer, RedisCluster, RedisServer, SentinelGroup
+
+settings.register_profile(
+    "eliza_state",
+    deadline=None,
+    max_examples=examples(100),
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("eliza_state")
 
 
 def _own(make: Callable[..., Any], *, instead_of: str | None, **options: Any) -> Any:

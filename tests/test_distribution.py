@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.once
+
 PACKAGES = {"eliza_state", "modules/eliza_modules", "serializers/eliza_serializers"}
 
 

@@ -29,6 +29,8 @@ from tests.servers import (
     until,
 )
 
+pytestmark = pytest.mark.once
+
 StartRedis = Callable[..., RedisServer]
 StartPostgres = Callable[..., PostgresServer]
 

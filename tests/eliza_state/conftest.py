@@ -1,4 +1,4 @@
-"""Stores to test with, and how hypothesis runs here."""
+"""Stores to test with."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from eliza_state.manager import StateManager
 from tests.eliza_state import chat
-
-settings.register_profile(
-    "eliza_state",
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.load_profile("eliza_state")
 
 Open = Callable[..., Any]
 

@@ -13,6 +13,7 @@ from eliza_serializers.secret import Secret
 from eliza_state.collections import Entities, LazyChunk, Log, Map, Set
 from eliza_state.diff import Difference, Element, Field, Index, Key, diff, render
 from eliza_state.evolve import evolve
+from tests.effort import examples
 
 SIZE = 4
 
@@ -172,7 +173,7 @@ def exactly(state: Any) -> Any:
     return type(state), state
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(STATES, STATES)
 def test_applied_to_before_gives_after(before: Any, after: Any) -> None:
     found = diff(before, after)
@@ -181,7 +182,7 @@ def test_applied_to_before_gives_after(before: Any, after: Any) -> None:
     assert (found == ()) == (exactly(before) == exactly(after))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_applied_to_entities_gives_their_order_too(data: st.DataObject) -> None:
     before = data.draw(entities_of(LEAVES))
@@ -199,7 +200,7 @@ def test_applied_to_entities_gives_their_order_too(data: st.DataObject) -> None:
     assert exactly(apply(before, found)) == exactly(after)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.data())
 def test_applied_to_maps_sets_and_logs_that_descend(data: st.DataObject) -> None:
     items = data.draw(st.dictionaries(st.integers(0, 12), LEAVES))

@@ -23,6 +23,7 @@ from eliza_state.module import reduces
 from eliza_state.path import Path
 from eliza_state.scope import StateTree
 from eliza_state.testing import RecordingReceiver
+from tests.effort import examples
 from tests.eliza_state import chat
 from tests.eliza_state.chat import (
     AGENT,
@@ -329,7 +330,7 @@ ACTS = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(acts=st.lists(st.tuples(st.integers(0, 1), ACTS), min_size=5, max_size=40))
 def test_any_interleaving_of_two_writers_is_one_history(acts, tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('two')}/state.db"

@@ -34,6 +34,7 @@ from eliza_state.manager import Limits, StateManager
 from eliza_state.module import StateModule, compose, reduces
 from eliza_state.path import Path
 from eliza_state.testing import ManualClock, RecordingReceiver
+from tests.effort import examples
 from tests.eliza_state import chat
 from tests.eliza_state.chat import (
     AGENT,
@@ -1032,12 +1033,12 @@ class Store(RuleBasedStateMachine):
             assert versions[record.path] == record.version
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 40), ("sqlite", 20)])
-def test_state_is_the_fold_of_the_records(kind, examples, tmp_path):
+@pytest.mark.parametrize(("kind", "count"), [("memory", 40), ("sqlite", 20)])
+def test_state_is_the_fold_of_the_records(kind, count, tmp_path):
     machine = type(
         "OneStore", (Store,), {"url": "memory://" if kind == "memory" else f"sqlite:///{tmp_path}/"}
     )
     machine.TestCase.settings = settings(
-        max_examples=examples, stateful_step_count=15, deadline=None, print_blob=True
+        max_examples=examples(count), stateful_step_count=15, deadline=None, print_blob=True
     )
     machine.TestCase().runTest()

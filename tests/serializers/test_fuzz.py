@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eliza_serializers import JsonSerializer, MsgpackSerializer, Secret, SerializationError, Serializer
+from tests.effort import examples
 from tests.serializers.formats import Kind, ready_made_kinds, registered
 from tests.serializers.strategies import Mood, Place, same, values
 
@@ -64,7 +65,7 @@ def check(kind: Kind, content: bytes) -> None:
 
 @ready_made_kinds
 @given(data=st.binary(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_bytes(kind: Kind, data: bytes):
     check(kind, data)
 
@@ -143,20 +144,20 @@ binary_documents = st.recursive(
 
 @ready_made_kinds
 @given(data=documents)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_documents_of_tags_in_wrong_places(kind: Kind, data: Any):
     check(kind, kind.format.encode(data))
 
 
 @given(binary_documents)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_documents_of_extension_types_in_wrong_places(data: Any):
     check(MsgpackSerializer, MsgpackSerializer.format.encode(data))
 
 
 @ready_made_kinds
 @given(value=values, randomness=st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_valid_documents_with_bytes_changed(kind: Kind, value: Any, randomness: random.Random):
     data = bytearray(SERIALIZERS[kind].encode(value))
     for _ in range(randomness.randint(1, 3)):

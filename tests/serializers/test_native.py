@@ -19,6 +19,7 @@ from eliza_serializers import JsonSerializer, MsgpackSerializer, Secret, Seriali
 from eliza_serializers.codec import Codec, careful_codec
 from eliza_serializers.native import native_part
 from eliza_serializers.tags import built_in_table
+from tests.effort import examples
 from tests.serializers.formats import Kind, document, ready_made_kinds, registered
 from tests.serializers.strategies import datetimes, same, text, values
 
@@ -256,13 +257,13 @@ def check_both_ways(value: Any, *, ways: tuple[Serializer, Codec[Any]]) -> None:
 
 @ready_made_kinds
 @given(value=rich)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 def test_both_ways_read_what_either_wrote(kind: Kind, value: Rich):
     check_both_ways(value, ways=both_ways(Rich, kind))
 
 
 @given(packed)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 def test_both_ways_read_what_only_messagepack_has(value: Packed):
     check_both_ways(value, ways=both_ways(Packed, MsgpackSerializer))
 
@@ -275,7 +276,7 @@ wrong = st.one_of(
 
 @ready_made_kinds
 @given(first=wrong, second=wrong, third=wrong)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_value_of_wrong_types_is_refused_or_comes_back_the_same(
     kind: Kind, first: Any, second: Any, third: Any
 ):
@@ -333,13 +334,13 @@ def check_same_outcome(kind: Kind, data: Any) -> None:
 
 @ready_made_kinds
 @given(data=documents(SCALARS, st.nothing()))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_both_ways_take_and_refuse_the_same_data(kind: Kind, data: Any):
     check_same_outcome(kind, data)
 
 
 @given(documents(BINARY, BINARY | st.tuples(BINARY)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_both_ways_take_and_refuse_the_same_messagepack(data: Any):
     check_same_outcome(MsgpackSerializer, data)
 

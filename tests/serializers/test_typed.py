@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eliza_serializers import JsonSerializer, Secret, SerializationError
+from tests.effort import examples
 from tests.serializers.formats import Kind, document, every_kind, registered
 from tests.serializers.strategies import Level, Mood, Place, same, values
 
@@ -244,7 +245,7 @@ class Held:
 
 @every_kind
 @given(held=st.builds(Held, anything=values, number=st.floats(), place=st.none(), by_key=st.just({1: 2})))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_value_may_sit_in_a_field_of_any_type(kind: Kind, held: Held):
     typed = registered(kind)
 

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 
 from eliza_serializers import SerializationError
+from tests.effort import examples
 from tests.serializers.formats import Kind, every_kind, registered
 from tests.serializers.strategies import same, values
 
 
 @every_kind
 @given(value=values)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_every_value_comes_back_equal_and_of_the_same_types(kind: Kind, value: Any):
     serializer = registered(kind)
 
@@ -27,7 +28,7 @@ def test_every_value_comes_back_equal_and_of_the_same_types(kind: Kind, value: A
 
 @every_kind
 @given(value=values)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_writing_leaves_the_value_alone(kind: Kind, value: Any):
     before = repr(value)
     registered(kind).encode([value, {"a": value}])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from eliza_state.collections import Entities, LazyChunk, Log, chunk_from_data, keyed
+from tests.effort import examples
 
 SIZE = 4
 
@@ -132,7 +133,7 @@ class EntitiesVersions(RuleBasedStateMachine):
 
 
 TestEntitiesVersions = EntitiesVersions.TestCase
-TestEntitiesVersions.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestEntitiesVersions.settings = settings(max_examples=examples(75), stateful_step_count=40, deadline=None)
 
 
 def test_nothing_new_is_the_same_entities() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from eliza_state.collections import CHUNK_SIZE, Chunk, LazyChunk, Log
+from tests.effort import examples
 
 SIZE = 4
 """Elements in a chunk in these tests, so that small examples have many."""
@@ -130,7 +131,7 @@ def chunk_items(chunk: Chunk[int] | LazyChunk[int]) -> Chunk[int]:
 
 
 TestLogVersions = LogVersions.TestCase
-TestLogVersions.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestLogVersions.settings = settings(max_examples=examples(100), stateful_step_count=40, deadline=None)
 
 
 @given(

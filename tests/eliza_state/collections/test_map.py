@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from eliza_state.collections import LazyChunk, Log, Map, chunk_from_data, chunk_to_data, keyed
+from tests.effort import examples
 
 SIZE = 4
 KEYS = st.one_of(st.integers(-2, 9), st.sampled_from([True, 1.0, "a", None, (1,)]))
@@ -122,7 +123,7 @@ class MapVersions(RuleBasedStateMachine):
 
 
 TestMapVersions = MapVersions.TestCase
-TestMapVersions.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestMapVersions.settings = settings(max_examples=examples(100), stateful_step_count=40, deadline=None)
 
 
 def test_many_branches_of_one_version_do_not_gather_hints() -> None:

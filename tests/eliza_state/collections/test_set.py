@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from eliza_state.collections import Log, Set, keyed
+from tests.effort import examples
 
 SIZE = 4
 ELEMENTS = st.one_of(st.integers(-2, 9), st.sampled_from([True, 1.0, "a", None, (1,)]))
@@ -86,7 +87,7 @@ class SetVersions(RuleBasedStateMachine):
 
 
 TestSetVersions = SetVersions.TestCase
-TestSetVersions.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestSetVersions.settings = settings(max_examples=examples(50), stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize("operate", [operator.or_, operator.and_, operator.sub, operator.xor])

@@ -19,6 +19,7 @@ from eliza_state.ids import decode_id, encode_id
 from eliza_state.journal import Appended, Draft, Journal, MemoryJournal, ScopeFacts, sql
 from eliza_state.journal.contract import ChunkMissing
 from eliza_state.path import Path
+from tests.effort import examples
 from tests.eliza_state.journal.conftest import (
     AGENT,
     OTHER,
@@ -99,7 +100,7 @@ def test_a_payload_may_be_large(journal: Journal, draft: Drafts) -> None:
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=120), min_size=1, max_size=6
     )
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_ids_names_and_texts_may_be_any_unicode(texts: list[str]) -> None:
     path = Path(tuple(("room", text) for text in texts))
     for journal in fresh_journals():
@@ -409,7 +410,7 @@ def fill(journal: Journal, clock: Clock, script: Sequence[tuple[int, Sequence[An
 
 
 @given(script=batches, asked=queries)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @pytest.mark.usefixtures("small_pages")
 def test_every_way_of_reading_agrees_with_a_plain_list(script: Any, asked: list[dict[str, Any]]) -> None:
     clock = Clock()
