@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 SOURCES := eliza_state modules/eliza_modules serializers/eliza_serializers
 
 .PHONY: demo test check unit matrix bench docs clean
@@ -27,8 +28,9 @@ unit: $(VENV)/developing
 matrix: $(VENV)/developing
 	$(BIN)/python -m tests.matrix
 
-bench: $(VENV)/developing
-	$(BIN)/python -m benchmarks
+# In an environment of its own, with the packages that the project is measured beside and never depends on.
+bench: $(PEERS)/installed
+	$(PEERS)/bin/python -m benchmarks $(SUITES)
 
 docs: $(VENV)/developing
 	$(BIN)/python -m pip install --quiet --group docs
@@ -41,6 +43,12 @@ $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(PEERS)/installed: pyproject.toml benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(PEERS)/bin/python -m pip install --quiet --editable . --group test --requirement benchmarks/peers.txt
 	touch $@
 
 $(VENV)/developing: $(VENV)/installed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 from itertools import takewhile
 from pathlib import Path as FilePath
@@ -21,6 +22,8 @@ StrPath: TypeAlias = "str | os.PathLike[str]"
 
 # What file systems of macOS say that do not know F_FULLFSYNC; what libuv found in their sources (its #2135).
 _NO_FULL_SYNC: Final = (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY)
+# Windows would change ends of lines without it; the others have no such flag.
+_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 # What file systems say that do not sync folders; PostgreSQL lets those pass as well (`fsync_fname_ext`).
 _NO_FOLDER_SYNC: Final = (errno.EBADF, errno.EINVAL)
 
@@ -33,16 +36,31 @@ class Files:
     """
 
     def read(self, path: StrPath, *, limit_bytes: int = -1) -> bytes:
-        """Return the content of a file, or what it begins with, up to a limit.
+        """Return the content of a file, or what it begins with, up to a limit (-1: none).
 
         A missing file raises `FileNotFoundError`.
         """
         with open(path, "rb") as file:
             return file.read(limit_bytes)
 
-    def create(self, path: StrPath) -> int:
-        """Make an empty file and return a handle to write to; one that is there raises `FileExistsError`."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    def create(self, path: StrPath, *, like: StrPath | None = None) -> int:
+        """Make an empty file and return a handle to write to; one that is there raises `FileExistsError`.
+
+        It gets the permissions of a new file. Where there is a file `like`, it gets that one's, and its owner
+        and group as far as the system lets this process give it to them.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+        model = None if like is None else _file_status(like)
+        if model is None:
+            return os.open(path, flags, 0o666)
+        handle = os.open(path, flags, 0o600)  # nobody may open it who may not read it in the end
+        try:
+            _take_after(handle, model)
+        except BaseException:
+            os.close(handle)
+            os.unlink(path)
+            raise
+        return handle
 
     def write(self, handle: int, data: bytes) -> None:
         """Write all of the data behind what the handle has written; after an error, a part may be there."""
@@ -74,8 +92,10 @@ class Files:
     def sync_folder(self, path: StrPath) -> None:
         """Make durable which names a folder holds: files made, renamed and removed.
 
-        On a file system that knows nothing of the kind it does nothing.
+        On Windows, and on a file system that knows nothing of the kind, it does nothing.
         """
+        if sys.platform == "win32":
+            return
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.sync(handle)
@@ -114,11 +134,11 @@ def replace_file(files: Files, path: StrPath, content: bytes) -> None:
 
     The content goes to a new file `<name>.temporary-<n>` in the same folder, is synced, takes the name over,
     and the folder is synced (T. S. Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014). An
-    error removes the temporary file, a power cut may leave it. The file gets the permissions of a new one,
-    and a symbolic link is replaced, not followed.
+    error removes the temporary file, a power cut may leave it. The file keeps the permissions that it had,
+    and owner and group where the system permits it; a symbolic link is replaced, not followed.
     """
     path = FilePath(path)
-    temporary, handle = _create_beside(files, path, "temporary")
+    temporary, handle = _create_beside(files, path, "temporary", like=path)
     try:
         try:
             files.write(handle, content)
@@ -163,11 +183,37 @@ def make_folders(files: Files, path: StrPath) -> None:
         files.sync_folder(folder.parent)
 
 
-def _create_beside(files: Files, path: FilePath, word: str) -> tuple[FilePath, int]:
+def _create_beside(
+    files: Files, path: FilePath, word: str, *, like: FilePath | None = None
+) -> tuple[FilePath, int]:
     number = 1
     while True:
         beside = path.with_name(f"{path.name}.{word}-{number}")
         try:
-            return beside, files.create(beside)
+            return beside, files.create(beside, like=like)
         except FileExistsError:
             number += 1
+
+
+def _file_status(path: StrPath) -> os.stat_result | None:
+    """Return what the system knows of a file; `None` where there is none, or something else."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _take_after(handle: int, model: os.stat_result) -> None:
+    """Give a new file the permissions of another, and its group and owner where that is permitted."""
+    if sys.platform == "win32":
+        return
+    permissions = model.st_mode & 0o777
+    with contextlib.suppress(OSError):
+        os.fchown(handle, -1, model.st_gid)
+    if os.fstat(handle).st_gid != model.st_gid:
+        # What its group may do is not meant for this one: it may do what others may.
+        permissions = permissions & ~0o070 | (permissions & 0o007) << 3
+    os.fchmod(handle, permissions)
+    with contextlib.suppress(OSError):
+        os.fchown(handle, model.st_uid, -1)  # in the end: the file may not be ours to change then

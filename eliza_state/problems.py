@@ -20,8 +20,8 @@ KEPT: Final = 1_000
 class Problem:
     """One thing that went wrong.
 
-    `kind` is one of a few fixed words (`receiver`, `reducer`, `record`, `snapshot`, `journal`, `overflow`);
-    `path` is the scope concerned, where there is one; `error` the exception, where there was one.
+    `kind` is one of a few fixed words (`receiver`, `reducer`, `record`, `snapshot`, `journal`, `overflow`,
+    `value`); `path` is the scope concerned, where there is one; `error` the exception, where there was one.
     """
 
     kind: str

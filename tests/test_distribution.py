@@ -64,7 +64,7 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_environment(wheel: Path, tmp_p
 
 
 def test_every_entry_point_can_be_loaded() -> None:
-    for group in ("eliza_state.modules", "eliza_state.serializers"):
+    for group in ("eliza_state.backends", "eliza_state.modules", "eliza_state.serializers"):
         found = entry_points(group=group)
 
         assert found

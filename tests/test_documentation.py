@@ -7,7 +7,8 @@ event loop.
   printed; more lines of it may follow as `# → …` comments of their own. `…` stands for anything.
 - `statement  # raises Error: text` must raise exactly that.
 - A block with `title="name.py"` is written to that file, for later ones to import; the tests in a
-  `title="test_name.py"` are run.
+  `title="test_name.py"` are run, those in classes by pytest as a reader would.
+- What a block of TOML announces as `[project.entry-points.…]` is announced from then on.
 
 Of console blocks, commands `eliza-state …` are run, in this process because starting another takes longer
 than most of them, and their output is compared where it is shown; of `make …` the targets must exist.
@@ -42,7 +43,8 @@ from eliza_state.journal import schema
 from eliza_state.lifecycle import TRANSITIONS, Phase
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)(?P<options>[^\n]*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
 )
@@ -176,12 +178,41 @@ def take_in_file(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     del sys.modules[file.stem]
     importlib.invalidate_caches()
     if file.stem.startswith("test_"):
+        if "\nclass Test" in block.text:
+            run_suites(file)
+            return
         tests = [
             value for name, value in vars(importlib.import_module(file.stem)).items() if name[:5] == "test_"
         ]
         assert tests, f"{block.title} holds no tests"
         for test in tests:
             test()
+
+
+def run_suites(file: Path) -> None:
+    """Run the classes of tests in a file, in a process without the project's own settings."""
+    settings = ["asyncio_mode = strict", "asyncio_default_fixture_loop_scope = function"]
+    settings += ["filterwarnings = error"]
+    Path("pytest.ini").write_text("\n".join(["[pytest]", *settings, ""]))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(file)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=300)
+
+    assert done.returncode == 0, f"{file} fails\n{done.stdout}\n{done.stderr}"
+
+
+def announce(block: Block) -> None:
+    """Announce the entry points in a block of TOML, as an installed distribution does."""
+    found = tomllib.loads(block.text).get("project", {}).get("entry-points", {})
+    lines = [
+        line
+        for group, points in found.items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
+    ]
+    folder = Path(f"announced_{block.line}-1.dist-info")
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: announced-{block.line}\nVersion: 1\n")
+    (folder / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    importlib.invalidate_caches()
 
 
 # Console and data
@@ -236,6 +267,8 @@ def test_examples_run_and_show_what_they_say(page: Path, tmp_path: Path, monkeyp
                 take_in_file(block, monkeypatch)
             elif block.language == "python":
                 run_python(block, page, names, runner)
+            if block.language == "toml":
+                announce(block)
             if block.language == "json":
                 check_json(block)
             if block.language == "console":
@@ -317,14 +350,25 @@ def test_the_journals_tables_are_all_there():
     assert not missing
 
 
+def leaves(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
+    """Yield the commands of a group by name, those of the groups in it included."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from leaves(command, *above, name)
+        else:
+            yield " ".join([*above, name]), command
+
+
 def test_the_commands_and_their_options_are_all_there_and_no_others():
     text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
-    commands: Any = getattr(typer.main.get_command(application), "commands", {})
+    commands = dict(leaves(typer.main.get_command(application)))
     options = {name for command in commands.values() for option in command.params for name in option.opts}
-    told = set(re.findall(r"`(--[a-z]+)", text)) - {"--help"}
+    told = set(re.findall(r"`(--[a-z]+(?:-[a-z]+)*)", text)) - {"--help"}
 
     assert {name for name in options if name.startswith("--")} == told
-    assert set(commands) == set(re.findall(r"^\| `eliza-state (\w+)", text, re.MULTILINE))
+    assert set(commands) == {
+        name.strip() for name in re.findall(r"^\| `eliza-state ([a-z ]+)", text, re.MULTILINE)
+    }
 
 
 def test_the_table_of_tags_is_complete():
@@ -345,4 +389,4 @@ def test_the_readme_names_the_supported_versions():
 def test_every_page_is_in_the_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
-    assert all(page.name in navigation for page in PAGES[1:])
+    assert all(f": {page.relative_to(DOCS).as_posix()}\n" in navigation for page in PAGES[1:])

@@ -52,6 +52,10 @@ def execute(url: str, *statements: str) -> None:
             connection.execute(statement)
 
 
+def test_the_fixtures_that_come_with_a_server_stay_out(pytestconfig: pytest.Config) -> None:
+    assert not pytestconfig.pluginmanager.has_plugin("valkey")
+
+
 @pytest.mark.parametrize("program", redis_programs() or [None])
 def test_a_redis_server_of_each_program_answers_and_ends(
     own_redis_server: StartRedis, program: Path | None

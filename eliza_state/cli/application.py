@@ -15,6 +15,7 @@ from eliza_state.cli.opening import DEFAULT_STORE, open_store
 from eliza_state.cli.progress import run_ingestion
 from eliza_state.cli.show import find_scope, scope_json, show_scope, show_tree
 from eliza_state.cli.sources import open_sources
+from eliza_state.cli.store import application as store_application
 from eliza_state.cli.terminal import FAILED, output, print_json, reporting
 
 # Plain help: it starts quicker, and keeps the examples as they are written.
@@ -72,6 +73,7 @@ def _options(
       eliza-state show
       eliza-state show agent:eliza/room:general --json
       eliza-state log agent:eliza
+      eliza-state store keys --nested
 
     \b
     Exit codes: 0 all went well; 1 something failed, or lines were refused;
@@ -208,6 +210,9 @@ def log(
     with reporting(debug=debug), open_store(store, modules or (), read_only=True) as manager:
         scope = find_scope(manager, path)
         show_log(scope, output(), limit=limit, before=before, as_json=as_json)
+
+
+application.add_typer(store_application, name="store")
 
 
 def main() -> None:

@@ -58,19 +58,27 @@ def _installed(point: EntryPoint) -> list[Module]:
 
 
 def _named(text: str) -> list[Module]:
+    try:
+        return _modules(find_named(text, option="--modules", example="shop.modules:CartModule"))
+    except TypeError as error:
+        raise Misuse(f"--modules {text}: {error}") from error
+
+
+def find_named(text: str, *, option: str, example: str) -> Any:
+    """Return what `package:name` names; the current folder is looked in too. Raises `Misuse`."""
     package, colon, name = text.partition(":")
     if not (package and colon and name):
-        raise Misuse(f"--modules takes package:name as in 'shop.modules:CartModule', got {text!r}")
+        raise Misuse(f"{option} takes package:name as in {example!r}, got {text!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         found = importlib.import_module(package)
     except Exception as error:
-        raise Misuse(f"--modules {text}: cannot import {package!r}: {error!r}") from error
+        raise Misuse(f"{option} {text}: cannot import {package!r}: {error!r}") from error
     try:
-        return _modules(getattr(found, name))
-    except (AttributeError, TypeError) as error:
-        raise Misuse(f"--modules {text}: {error}") from error
+        return getattr(found, name)
+    except AttributeError as error:
+        raise Misuse(f"{option} {text}: {error}") from error
 
 
 def _modules(found: Any) -> list[Module]:

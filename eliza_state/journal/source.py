@@ -46,9 +46,10 @@ class JournalSource:
         """Return the database's URL, `None` for memory; `StoreError` for any other."""
         try:
             url = make_url(self.url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # the latter for a port that is no number
+            shown = self.url.rpartition("@")[2]  # before it may stand a password
             raise StoreError(
-                f"a store is named by a URL such as 'sqlite:///state.db', got {self.url!r}"
+                f"a store is named by a URL such as 'sqlite:///state.db', got {shown!r}"
             ) from None
         if url.get_backend_name() == MEMORY:
             return None

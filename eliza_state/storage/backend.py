@@ -81,6 +81,9 @@ class Write(NamedTuple, Generic[T]):
     With `expected` it is stored only if the key is at that version (0: not alive). With `version` it is a
     copy of what was stored elsewhere: stored under that version, and only over a lower one. Without both it
     is stored, and the backend issues the version.
+
+    With `keeps_deadline`, which goes with an `expected` version above 0, the entry gets the deadline that
+    the stored one has at that moment: others may have touched it since `deadline_ms` was read.
     """
 
     key: str
@@ -89,6 +92,7 @@ class Write(NamedTuple, Generic[T]):
     ttl_ms: int | None = None
     expected: int | None = None
     version: int | None = None
+    keeps_deadline: bool = False
 
 
 class Written(NamedTuple):
@@ -121,6 +125,15 @@ def outcome_of(write: Write[T], stored: Mark | None, *, now_us: int) -> Written:
         if live != write.expected:
             return Written(live, is_stored=False)
     return Written(next_version(current, now_us=now_us), is_stored=True)
+
+
+def deadline_of(write: Write[T], stored: Mark | None) -> int | None:
+    """Return the deadline of the entry that a write leaves, if it is stored: with `outcome_of`, the rule."""
+    if not write.keeps_deadline:
+        return write.deadline_ms
+    assert stored is not None, "only what is there has a deadline to keep"
+    assert write.expected, "only a write that expects a version keeps the deadline"
+    return stored.deadline_ms
 
 
 class Backend(abc.ABC, Generic[T]):
@@ -161,7 +174,7 @@ class Backend(abc.ABC, Generic[T]):
 
     @abc.abstractmethod
     async def write(self, writes: Sequence[Write[T]]) -> Sequence[Written]:
-        """Store entries, each as `outcome_of` says, later ones of one key after earlier ones.
+        """Store entries as `outcome_of` and `deadline_of` say, later ones of one key after earlier ones.
 
         Atomic for each key. What is acknowledged is as durable as the backend can make it.
         """

@@ -37,7 +37,8 @@ class CacheBackend(Backend[T]):
 
     What `write` stores is the cache's own: it is the home of that key. What `write_copies` stores is a copy.
     A copy replaces a copy of a lower version, and what is the cache's own whatever its version: what lies
-    below is the truth.
+    below is the truth. A tombstone replaces only what has a lower version: a key that was deleted below may
+    be the cache's own by now.
     """
 
     @abc.abstractmethod
@@ -46,10 +47,16 @@ class CacheBackend(Backend[T]):
 
     @abc.abstractmethod
     async def write_copies(
-        self, writes: Sequence[Write[T]], *, max_age_ms: int, announce: bool = False
+        self,
+        writes: Sequence[Write[T]],
+        *,
+        max_age_ms: int,
+        confirmed_at_ms: int | None = None,
+        announce: bool = False,
     ) -> None:
         """Store copies, each with the version it has below, for `max_age_ms` at most.
 
+        They were confirmed at `confirmed_at_ms`, by default just now: what is copied late is as old as it is.
         With `announce`, every listener is told of each key and version, whether or not the copy was stored.
         """
 

@@ -13,7 +13,17 @@ from typing import Any, Final, TypeVar
 from eliza_serializers import Serializer
 from eliza_state.clock import Clock, now_us
 from eliza_state.errors import StoreError
-from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Marks, Write, Written, outcome_of
+from eliza_state.storage.backend import (
+    GONE,
+    Backend,
+    Entry,
+    Mark,
+    Marks,
+    Write,
+    Written,
+    deadline_of,
+    outcome_of,
+)
 from eliza_state.storage.encoding import Encoding
 from eliza_state.storage.immutable import WrittenForm, kept
 from eliza_state.storage.keys import split_key
@@ -102,13 +112,14 @@ class MemoryBackend(Backend[V]):
 
     def _put(self, write: Write[V], value: Any, size_bytes: int, now_us: int) -> Written:
         slot = self._slots.get(write.key)
-        written = outcome_of(write, None if slot is None else slot.entry.mark, now_us=now_us)
+        stored = None if slot is None else slot.entry.mark
+        written = outcome_of(write, stored, now_us=now_us)
         if written.is_stored:
             if slot is None and write.version is None:
                 # The key may have been here before, when the clock showed the same or a later time.
                 written = Written(max(written.version, self._newest + 1), is_stored=True)
             self._newest = max(self._newest, written.version)
-            entry = Entry(value, written.version, write.deadline_ms, write.ttl_ms)
+            entry = Entry(value, written.version, deadline_of(write, stored), write.ttl_ms)
             size_bytes += SLOT_BYTES + len(write.key)
             self._table.put(write.key, entry, size_bytes=size_bytes, now_ms=now_us // 1_000)
         return written

@@ -227,7 +227,7 @@ class Storage(Generic[V]):
             return None
         write = self._write(key, after, ttl_ms, expected)
         if entry is not None and ttl_ms is UNSET:
-            write = write._replace(deadline_ms=entry.deadline_ms, ttl_ms=entry.ttl_ms)
+            write = write._replace(deadline_ms=entry.deadline_ms, ttl_ms=entry.ttl_ms, keeps_deadline=True)
         self._version(key, write, (await self._commit((write,)))[0])
         return after
 

@@ -85,6 +85,6 @@ class Encoded(Around[V, bytes]):
 
 def encoded(write: Write[V], encoding: Encoding[V]) -> Write[bytes]:
     """Return a write with its value as bytes. Raises `SerializationError` for one that cannot be written."""
-    key, value, deadline_ms, ttl_ms, expected, version = write
+    key, value, deadline_ms, ttl_ms, expected, version, keeps_deadline = write
     content = GONE if value is GONE else encoding.encode(value, key=key)
-    return Write(key, content, deadline_ms, ttl_ms, expected, version)
+    return Write(key, content, deadline_ms, ttl_ms, expected, version, keeps_deadline)

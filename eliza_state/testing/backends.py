@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from eliza_state.clock import Clock, now_us
-from eliza_state.storage.backend import Backend, Entry, Mark, Marks, Write, Written
+from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Marks, Write, Written
 from eliza_state.storage.cache import CacheBackend, Copy, OnChange
 from eliza_state.storage.memory import MemoryBackend
 from eliza_state.storage.table import Table
@@ -174,16 +174,22 @@ class MemoryCache(CacheBackend[bytes]):
         return written
 
     async def write_copies(
-        self, writes: Sequence[Write[bytes]], *, max_age_ms: int, announce: bool = False
+        self,
+        writes: Sequence[Write[bytes]],
+        *,
+        max_age_ms: int,
+        confirmed_at_ms: int | None = None,
+        announce: bool = False,
     ) -> None:
         await self.writes.begin()
+        confirmed_ms = self.now_ms if confirmed_at_ms is None else confirmed_at_ms
         for write in writes:
             assert write.version is not None
-            if write.key not in self._copies:
+            if write.key not in self._copies and write.value is not GONE:
                 await self._entries.remove([write.key])
             (written,) = await self._entries.write([write])
             if written.is_stored:
-                self._copies[write.key] = (self.now_ms, self.now_ms + max_age_ms)
+                self._copies[write.key] = (confirmed_ms, self.now_ms + max_age_ms)
             if announce:
                 self._announce(write.key, write.version)
         await self.writes.end()

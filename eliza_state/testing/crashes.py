@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -28,6 +29,8 @@ from eliza_state.files import Files, StrPath
 from eliza_state.testing.disk import Disk, File, Folder, Node
 
 LIMIT: Final = 100_000
+# What renaming a file to a folder that it is in comes to: Linux looks first whether one is in the other.
+_ONTO_FOLDER_ABOVE: Final = errno.ENOTEMPTY if sys.platform == "linux" else errno.EISDIR
 
 
 @attrs.frozen
@@ -66,8 +69,9 @@ class CrashFiles(Files):
     """Files in memory which remember what was done to them, and tell what a power cut may leave.
 
     `root` is the one folder there is, whether or not a real one has that name; `content` the durable files in
-    it, by their paths below it, and `folders` the folders that hold none. A path outside raises `ValueError`.
-    Errors are those of the operating system. Only files can be renamed, not folders.
+    it, by their paths below it, and `folders` the folders that hold none. A path is what `pathlib` makes of
+    it; one outside, or with `..` in it, raises `ValueError`. Errors are those of the operating system. Only
+    files can be renamed, not folders. There are no permissions and no links.
     """
 
     def __init__(
@@ -138,9 +142,11 @@ class CrashFiles(Files):
         node = self._node(path)
         if isinstance(node, Folder):
             raise _error(errno.EISDIR, path)
-        return node.content() if limit_bytes < 0 else node.content()[:limit_bytes]
+        if limit_bytes < -1:
+            raise ValueError("read length must be non-negative or -1")
+        return node.content() if limit_bytes == -1 else node.content()[:limit_bytes]
 
-    def create(self, path: StrPath) -> int:
+    def create(self, path: StrPath, *, like: StrPath | None = None) -> int:
         folder, name = self._free(path)
         handle = next(self._next_handle)
         file = File()
@@ -167,8 +173,11 @@ class CrashFiles(Files):
         old, old_name = self._parent(source)
         new, new_name = self._parent(target)
         file = self._node(source)
-        if isinstance(file, Folder) or isinstance(self._found(target), Folder):
+        if isinstance(file, Folder):
             raise _error(errno.EISDIR, source, target)
+        if isinstance(self._found(target), Folder):
+            is_above = self._relative(source).is_relative_to(self._relative(target))
+            raise _error(_ONTO_FOLDER_ABOVE if is_above else errno.EISDIR, source, target)
         if old is new:
             self._disk.change(old, {old_name: None, new_name: file})
         else:
@@ -207,6 +216,9 @@ class CrashFiles(Files):
         absolute = FilePath(os.path.abspath(path))
         if not absolute.is_relative_to(self.root):
             raise ValueError(f"expected a path in {str(self.root)!r}, got {os.fspath(path)!r}")
+        if ".." in FilePath(path).parts:
+            # What it leads to depends on what is before it: it may be missing, or a link.
+            raise ValueError(f"expected a path without '..', got {os.fspath(path)!r}")
         return absolute.relative_to(self.root)
 
     def _node(self, path: StrPath) -> Node:
@@ -232,8 +244,8 @@ class CrashFiles(Files):
         return node
 
     def _parent(self, path: StrPath) -> tuple[Folder, str]:
-        place = self.root / self._relative(path)
-        return self._folder(place.parent), place.name
+        relative = self._relative(path)
+        return self._folder(self.root / relative.parent), relative.name
 
     def _free(self, path: StrPath) -> tuple[Folder, str]:
         if self.exists(path):
@@ -285,9 +297,9 @@ class FailingFiles(Files):
         self._count()
         return self._files.read(path, limit_bytes=limit_bytes)
 
-    def create(self, path: StrPath) -> int:
+    def create(self, path: StrPath, *, like: StrPath | None = None) -> int:
         self._count()
-        return self._files.create(path)
+        return self._files.create(path, like=like)
 
     def write(self, handle: int, data: bytes) -> None:
         try:

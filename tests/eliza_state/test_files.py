@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 
 import pytest
 
-from eliza_state.files import Files, make_folders, replace_file, set_aside
+from eliza_state.files import Files, StrPath, make_folders, replace_file, set_aside
 from eliza_state.testing import CrashFiles, FailingFiles
 
 OLD, NEW = b"old", b"the new content"
@@ -66,6 +66,18 @@ def test_the_beginning_of_a_file_is_read(
     path = written(files, tmp_path / "a", NEW)
 
     assert expected == files.read(path, limit_bytes=limit_bytes)
+
+
+def test_a_limit_is_a_number_of_bytes_or_minus_one(files: Files, tmp_path: FilePath) -> None:
+    path = written(files, tmp_path / "a", NEW)
+
+    with pytest.raises(ValueError, match="read length must be non-negative or -1"):
+        files.read(path, limit_bytes=-2)
+
+
+def test_a_limit_finds_no_file_that_is_missing(files: Files, tmp_path: FilePath) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.read(tmp_path / "a", limit_bytes=0)
 
 
 def test_a_handle_is_synced_and_folders_are(files: Files, tmp_path: FilePath) -> None:
@@ -129,6 +141,10 @@ STEPS_THAT_FAIL: dict[str, tuple[Callable[[Files, FilePath], object], type[OSErr
     "rename onto a folder": (
         lambda files, root: files.replace(root / "file", root / "folder"),
         IsADirectoryError,
+    ),
+    "rename onto the folder that it is in": (  # ENOTEMPTY, or EISDIR
+        lambda files, root: files.replace(root / "file", root),
+        OSError,
     ),
     "remove a missing file": (lambda files, root: files.remove(root / "none"), FileNotFoundError),
     "remove a folder": (lambda files, root: files.remove(root / "folder"), OSError),
@@ -250,8 +266,8 @@ def test_where_tidying_up_fails_as_well_the_first_error_is_told(tmp_path: FilePa
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_a_full_disk_leaves_the_old_file(tmp_path: FilePath) -> None:
     class Full(Files):
-        def create(self, path: str | os.PathLike[str]) -> int:
-            os.close(super().create(path))
+        def create(self, path: StrPath, *, like: StrPath | None = None) -> int:
+            os.close(super().create(path, like=like))
             return os.open("/dev/full", os.O_WRONLY)
 
     replace_file(Files(), tmp_path / "a", OLD)

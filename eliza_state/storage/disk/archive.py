@@ -47,7 +47,7 @@ class ArchiveBackend(Backend[bytes]):
     """Keep each entry in a file of its own, which is replaced whole.
 
     What is acknowledged is on the disk. The folder is made where it is missing; a symbolic link to it is
-    followed, a link in place of an entry's file is replaced. Permissions are those of new files.
+    followed, a link in place of an entry's file is replaced. A file keeps its permissions.
 
     A file that is torn, damaged or in the place of another key raises `DamagedValue`, which names both, until
     its key is set without conditions or deleted; one that holds another key is never replaced. `scan`, `look`
@@ -57,6 +57,7 @@ class ArchiveBackend(Backend[bytes]):
     """
 
     name = "archive"
+    is_archive = True
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from filelock import FileLock
 from eliza_state.clock import Clock
 from eliza_state.errors import StoreError
 from eliza_state.files import Files, make_folders, replace_file
-from eliza_state.storage.backend import GONE, Entry, Mark, Write, Written, outcome_of
+from eliza_state.storage.backend import GONE, Entry, Mark, Write, Written, deadline_of, outcome_of
 from eliza_state.storage.disk.access import file_lock, take_lock
 from eliza_state.storage.disk.archive_entry import (
     START_BYTES,
@@ -175,14 +175,15 @@ class ArchiveFiles:
             return [self._write(write, content) for write, content in zip(writes, stored, strict=True)]
 
     def _write(self, write: Write[bytes], stored: bytes) -> Written:
-        written = outcome_of(write, self._mark_below(write), now_us=self.clock())
+        below = self._mark_below(write)
+        written = outcome_of(write, below, now_us=self.clock())
         if written.is_stored:
             header = Header(
                 key=write.key,
                 version=written.version,
                 size_bytes=0 if write.value is GONE else len(write.value),
                 stored_bytes=len(stored),
-                deadline_ms=write.deadline_ms,
+                deadline_ms=deadline_of(write, below),
                 ttl_ms=write.ttl_ms,
                 gone=write.value is GONE,
             )

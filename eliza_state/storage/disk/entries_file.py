@@ -17,7 +17,7 @@ class EntriesFile:
     """Hold a file of entries (`storage.disk.file_entries`), which nobody else may write meanwhile.
 
     Its folder is made where it is missing. A symbolic link is followed when it is opened, and stays: what it
-    points to is replaced, and gets the permissions of a new file. Raises `Busy` for a file that is open
+    points to is replaced, and keeps its permissions. Raises `Busy` for a file that is open
     already (by a lock on `<name>.lock`), and `StoreError` for what the operating system refuses.
     """
 

@@ -23,7 +23,7 @@ from eliza_serializers import Serializer
 from eliza_state.clock import Clock, now_us
 from eliza_state.errors import StoreError
 from eliza_state.files import Files, StrPath, make_folders, replace_file, set_aside
-from eliza_state.storage.backend import Backend, Entry, Marks, Write, Written, outcome_of
+from eliza_state.storage.backend import Backend, Entry, Marks, Write, Written, deadline_of, outcome_of
 from eliza_state.storage.disk.access import file_lock, resolved, take_lock, translated
 from eliza_state.storage.disk.file_entries import Slot, document_of, read_document, slot_of
 from eliza_state.storage.disk.saver import Saver
@@ -46,8 +46,8 @@ class FileBackend(Backend[bytes]):
     """Keep entries in memory and in a JSON file, which nobody else may write meanwhile.
 
     The file is read when the backend is made; its folder is made where it is missing. A symbolic link is
-    followed then, and stays: what it points to is replaced, and gets the permissions of a new file. A file
-    that cannot be read as entries is set aside as `<name>.damaged-<n>` and reported (`damaged`), and the
+    followed then, and stays: what it points to is replaced, and keeps its permissions (`replace_file`). A
+    file that cannot be read as entries is set aside as `<name>.damaged-<n>` and reported (`damaged`), and the
     backend starts empty. `StoreError` is raised for a file of a later version, which stays as it is, for one
     that is open already (by a lock on `<name>.lock`), and for what the operating system refuses.
 
@@ -219,9 +219,10 @@ class FileBackend(Backend[bytes]):
 
     def _put(self, write: Write[bytes], now_us: int, changes: list[str]) -> Written:
         slot = self._slots.get(write.key)
-        written = outcome_of(write, None if slot is None else slot.entry.mark, now_us=now_us)
+        stored = None if slot is None else slot.entry.mark
+        written = outcome_of(write, stored, now_us=now_us)
         if written.is_stored:
-            entry = Entry(write.value, written.version, write.deadline_ms, write.ttl_ms)
+            entry = Entry(write.value, written.version, deadline_of(write, stored), write.ttl_ms)
             self._slots[write.key] = slot_of(write.key, entry)
             changes.append(write.key)
         return written

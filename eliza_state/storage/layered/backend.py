@@ -8,7 +8,7 @@ tombstone, or past its deadline), so that nothing that was overwritten or delete
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -17,17 +17,16 @@ from eliza_state.clock import Clock
 from eliza_state.errors import StoreError
 from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Marks, Write, Written
 from eliza_state.storage.cache import CacheBackend
-from eliza_state.storage.encoding import Encoding
 from eliza_state.storage.errors import OtherHome, OutcomeUnknown, Unsupported
 from eliza_state.storage.layered.cache_layer import CacheLayer
-from eliza_state.storage.layered.front import Front
 from eliza_state.storage.layered.invalidation import Invalidation
 from eliza_state.storage.layered.layer import Layer, LayerStatus
+from eliza_state.storage.layered.layers import Layers
 from eliza_state.storage.layered.reading import LayeredReading, own_marks
-from eliza_state.storage.memory import MemoryBackend
 from eliza_state.storage.storage import TOMBSTONE_MS
 from eliza_state.storage.wrapper import encoded
 
+R = TypeVar("R")
 V = TypeVar("V")
 
 
@@ -59,43 +58,24 @@ class LayeredBackend(Backend[V]):
 
     name = "layered"
 
-    def __init__(
-        self,
-        *,
-        front: Front[V],
-        own: MemoryBackend[V],
-        caches: Sequence[CacheLayer],
-        owner: CacheLayer | None,
-        home: Layer[Backend[bytes]],
-        archive: Layer[Backend[bytes]] | None,
-        encoding: Encoding[V],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, layers: Layers[V], *, clock: Clock) -> None:
         super().__init__(clock=clock)
-        self.is_durable = home.backend.is_durable
-        self._front = front
-        self._own = own
-        self._caches = tuple(caches)
-        self._owner = owner
-        self._home = home
-        self._archive = archive
-        self._encoding = encoding
-        self.reading: Final = LayeredReading(
-            front=front,
-            own=own,
-            caches=caches,
-            owner=owner,
-            home=home,
-            archive=archive,
-            encoding=encoding,
-            clock=clock,
-        )
+        self.is_durable = layers.home.backend.is_durable
+        self._layers = layers
+        self._front = layers.front
+        self._own = layers.own
+        self.reading: Final = LayeredReading(layers, clock=clock)
         """The half that reads."""
-        loads, tasks = self.reading.loads, self.reading.tasks
-        backends: list[Backend[bytes]] = [*(cache.backend for cache in caches), home.backend]
-        sources = [backend for backend in backends if isinstance(backend, CacheBackend)]
+        sources: list[tuple[Backend[bytes], CacheLayer | None]] = [
+            *((cache.backend, cache) for cache in layers.caches),
+            (layers.home.backend, None),
+        ]
         self._invalidations = [
-            Invalidation(source, front=front, loads=loads, tasks=tasks) for source in sources
+            Invalidation(
+                source, front=layers.front, loads=self.reading.loads, tasks=self.reading.tasks, layer=layer
+            )
+            for source, layer in sources
+            if isinstance(source, CacheBackend)
         ]
 
     def at_hand(self, key: str) -> Entry[V] | None:
@@ -130,7 +110,7 @@ class LayeredBackend(Backend[V]):
         self._listen()
         if options.volatile:
             return await self._write_own(writes)
-        contents = [encoded(write, self._encoding) for write in writes]
+        contents = [encoded(write, self._layers.encoding) for write in writes]
         if options.persistent:
             return await self._write_home(writes, contents, archive=options.archive)
         return await self._write_cache(writes, contents)
@@ -138,13 +118,17 @@ class LayeredBackend(Backend[V]):
     async def _write_own(self, writes: Sequence[Write[V]]) -> Sequence[Written]:
         keys = [write.key for write in writes]
         known = await self._own.look(keys)
-        unknown = [key for key in keys if key not in known]
-        self._refuse(unknown, await self._home.call(self._home.backend.look(unknown)) if unknown else {})
-        if self._owner is not None:
-            self._refuse(unknown, await own_marks(self._owner, unknown))
+        unknown = [key for key in keys if key not in known or not known[key].is_live(self.now_ms)]
+        await self._refuse_home(unknown)
+        if self._layers.owner is not None:
+            self._refuse(unknown, await own_marks(self._layers.owner, unknown))
         for key in keys:
             self._front.drop(key)
         return self._own.put(writes)
+
+    async def _refuse_home(self, keys: Sequence[str]) -> None:
+        if keys:
+            self._refuse(keys, await self._layers.home.call(self._layers.home.backend.look(keys)))
 
     def _refuse(self, keys: Sequence[str], marks: Mapping[str, Mark]) -> None:
         """Refuse to write keys that live where `marks` come from."""
@@ -159,7 +143,7 @@ class LayeredBackend(Backend[V]):
     async def _write_cache(
         self, writes: Sequence[Write[V]], contents: Sequence[Write[bytes]]
     ) -> Sequence[Written]:
-        cache = self._owner
+        cache = self._layers.owner
         if cache is None:
             raise Unsupported(
                 "no layer keeps what is not persistent: open the store with a shared cache and"
@@ -168,12 +152,8 @@ class LayeredBackend(Backend[V]):
         keys = [write.key for write in writes]
         known = await own_marks(cache, keys)
         unknown = [key for key in keys if key not in known or not known[key].is_live(self.now_ms)]
-        self._refuse(unknown, await self._home.call(self._home.backend.look(unknown)) if unknown else {})
-        try:
-            written = await cache.call(cache.backend.write(contents), writes=True)
-        except BaseException as error:
-            self._doubt(keys, error)
-            raise
+        await self._refuse_home(unknown)
+        written = await self._change(keys, cache, cache.backend.write(contents))
         await self._own.remove(keys)
         self._hold(writes, contents, written)
         return written
@@ -181,29 +161,33 @@ class LayeredBackend(Backend[V]):
     async def _write_home(
         self, writes: Sequence[Write[V]], contents: Sequence[Write[bytes]], *, archive: bool
     ) -> Sequence[Written]:
-        if archive and self._archive is None:
+        if archive and self._layers.archive is None:
             raise Unsupported("there is no archive to write to; add one to the layers")
         keys = [write.key for write in writes]
-        try:
-            written = await self._home.call(self._home.backend.write(contents), writes=True)
-        except BaseException as error:
-            self._doubt(keys, error)
-            raise
+        home = self._layers.home
+        written = await self._change(keys, home, home.backend.write(contents))
         await self._own.remove(keys)
         copies = self._hold(writes, contents, written)
         await self._tell(copies)
-        if archive and self._archive is not None:
-            await self._archive.call(self._archive.backend.write(copies), writes=True)
+        if archive and self._layers.archive is not None:
+            await self._layers.archive.call(self._layers.archive.backend.write(copies), writes=True)
         return written
 
-    def _doubt(self, keys: Sequence[str], error: BaseException) -> None:
-        """Ask only the home for keys whose write may still land."""
-        if isinstance(error, StoreError) and not isinstance(error, OutcomeUnknown):
-            return
+    async def _change(self, keys: Sequence[str], layer: Layer[Any], change: Awaitable[R]) -> R:
+        """Await a change of keys where they live; whatever may still land leaves them in doubt."""
+        try:
+            return await layer.call(change, writes=True)
+        except BaseException as error:
+            if not isinstance(error, StoreError) or isinstance(error, OutcomeUnknown):
+                self._doubt(keys)
+            raise
+
+    def _doubt(self, keys: Sequence[str]) -> None:
+        """Ask only where they live for keys whose change may still land."""
         self.reading.doubts.add(keys)
         for key in keys:
             self._front.drop(key)
-        for cache in self._caches:
+        for cache in self._layers.caches:
             cache.distrust(keys, delay_ms=TOMBSTONE_MS)
 
     def _hold(
@@ -216,22 +200,30 @@ class LayeredBackend(Backend[V]):
             key = write.key
             self.reading.loads.reached(key, version)
             if is_stored:
-                copies.append(content._replace(expected=None, version=version))
+                copies.append(content._replace(expected=None, version=version, keeps_deadline=False))
+            if is_stored and not (write.keeps_deadline and write.deadline_ms is not None):
                 entry = Entry(content.value, version, write.deadline_ms, write.ttl_ms)
                 self.reading.hold(key, entry, write.value, confirmed_at_ms=now_ms)
             else:
+                # Where somebody has touched the entry, its deadline is later than it is known to be here.
                 self._front.drop(key, below=version)
         return copies
 
     async def _tell(self, copies: Sequence[Write[bytes]]) -> None:
-        if copies:
-            for cache in self._caches:
+        if not copies:
+            return
+        try:
+            for cache in self._layers.caches:
                 await cache.tell(copies)
+        except BaseException:
+            for cache in self._layers.caches:
+                cache.distrust([copy.key for copy in copies])
+            raise
 
     async def remove(self, keys: Sequence[str], *, dead_only: bool = False) -> int:
         if dead_only:
             await self._own.remove(keys, dead_only=True)
-            return await self._home.backend.remove(keys, dead_only=True)
+            return await self._layers.home.backend.remove(keys, dead_only=True)
         self._listen()
         keys = list(dict.fromkeys(keys))
         now_ms = self.now_ms
@@ -246,10 +238,10 @@ class LayeredBackend(Backend[V]):
         The home's comes first: it hides what the archive has.
         """
         now_ms = self.now_ms
-        marks = dict(await self._home.call(self._home.backend.look(keys)))
-        if self._archive is not None:
+        marks = dict(await self._layers.home.call(self._layers.home.backend.look(keys)))
+        if self._layers.archive is not None:
             absent = [key for key in keys if key not in marks]
-            marks.update(await self._archive.call(self._archive.backend.look(absent)))
+            marks.update(await self._layers.archive.call(self._layers.archive.backend.look(absent)))
         alive = [key for key, mark in marks.items() if mark.is_live(now_ms)]
         if alive:
             tombstones = [Write[V](key, GONE, now_ms + TOMBSTONE_MS, TOMBSTONE_MS) for key in alive]
@@ -261,9 +253,9 @@ class LayeredBackend(Backend[V]):
 
     async def _bury_archived(self, versions: Mapping[str, int]) -> None:
         """Put tombstones over what the archive has of keys, unless it has a version from after them."""
-        if self._archive is None:
+        if self._layers.archive is None:
             return
-        archive = self._archive
+        archive = self._layers.archive
         there = await archive.call(archive.backend.look(list(versions)))
         deadline_ms = self.now_ms + TOMBSTONE_MS
         tombstones = [
@@ -276,22 +268,22 @@ class LayeredBackend(Backend[V]):
 
     async def _remove_cached(self, keys: Sequence[str]) -> set[str]:
         """Remove keys that live in the cache; return those that did."""
-        if self._owner is None:
+        if self._layers.owner is None:
             return set()
         now_ms = self.now_ms
-        marks = await own_marks(self._owner, keys)
+        marks = await own_marks(self._layers.owner, keys)
         alive = [key for key, mark in marks.items() if mark.is_live(now_ms)]
         if alive:
-            await self._owner.call(self._owner.backend.remove(alive), writes=True)
+            await self._change(alive, self._layers.owner, self._layers.owner.backend.remove(alive))
             for key in alive:
                 self._front.drop(key)
         return set(alive)
 
     async def touch(self, keys: Sequence[str]) -> set[str]:
         touched = await self._own.touch(keys)
-        lower: list[Layer[Any]] = [self._home]
-        lower += [] if self._owner is None else [self._owner]
-        lower += [] if self._archive is None else [self._archive]
+        lower: list[Layer[Any]] = [self._layers.home]
+        lower += [] if self._layers.owner is None else [self._layers.owner]
+        lower += [] if self._layers.archive is None else [self._layers.archive]
         for layer in lower:
             if rest := [key for key in keys if key not in touched]:
                 touched |= await layer.call(layer.backend.touch(rest))
@@ -303,20 +295,23 @@ class LayeredBackend(Backend[V]):
     # all keys
 
     async def scan(self, space: str, *, prefix: str = "", nested: bool = False) -> AsyncIterator[Marks]:
-        async for page in self._home.backend.scan(space, prefix=prefix, nested=nested):
+        async for page in self._layers.home.backend.scan(space, prefix=prefix, nested=nested):
             yield page
         async for page in self._own.scan(space, prefix=prefix, nested=nested):
             yield page
-        if self._owner is not None:
-            async for page in self._owner.backend.scan_own(space, prefix=prefix, nested=nested):
-                yield await self._not_at_home(page)
-        if self._archive is not None:
-            async for page in self._archive.backend.scan(space, prefix=prefix, nested=nested):
+        if self._layers.owner is not None:
+            async for page in self._layers.owner.backend.scan_own(space, prefix=prefix, nested=nested):
+                yield await self._not_at_home(page, live_only=True)
+        if self._layers.archive is not None:
+            async for page in self._layers.archive.backend.scan(space, prefix=prefix, nested=nested):
                 yield await self._not_at_home(page)
 
-    async def _not_at_home(self, page: Marks) -> Marks:
-        marks = await self._home.call(self._home.backend.look([key for key, _ in page]))
-        return [(key, mark) for key, mark in page if key not in marks]
+    async def _not_at_home(self, page: Marks, *, live_only: bool = False) -> Marks:
+        """Leave out the keys that have an entry at home, with `live_only` those that are alive there."""
+        now_ms = self.now_ms
+        marks = await self._layers.home.call(self._layers.home.backend.look([key for key, _ in page]))
+        hidden = {key for key, mark in marks.items() if not live_only or mark.is_live(now_ms)}
+        return [(key, mark) for key, mark in page if key not in hidden]
 
     async def clear(self, space: str) -> None:
         async for page in self.scan(space, nested=True):
@@ -326,14 +321,14 @@ class LayeredBackend(Backend[V]):
 
     async def sweep(self, *, limit: int = 10_000) -> list[str]:
         swept = await self._own.sweep(limit=limit)
-        if self._archive is None:
-            return swept + await self._home.backend.sweep(limit=limit)
-        dead = await self._home.backend.expired(limit=limit)
-        marks = await self._home.backend.look(dead)
+        if self._layers.archive is None:
+            return swept + await self._layers.home.backend.sweep(limit=limit)
+        dead = await self._layers.home.backend.expired(limit=limit)
+        marks = await self._layers.home.backend.look(dead)
         # What entries at home have hidden goes first; from then on nothing needs to hide it.
         await self._bury_archived({key: mark.version + 1 for key, mark in marks.items()})
-        await self._home.backend.remove(dead, dead_only=True)
-        return [*swept, *dead, *await self._archive.backend.sweep(limit=limit)]
+        await self._layers.home.backend.remove(dead, dead_only=True)
+        return [*swept, *dead, *await self._layers.archive.backend.sweep(limit=limit)]
 
     async def flush(self) -> None:
         await self.flush_layer(None)
@@ -357,8 +352,8 @@ class LayeredBackend(Backend[V]):
             await layer.forget()
 
     def _named(self, name: str | None) -> list[Layer[Any]]:
-        layers: list[Layer[Any]] = [*self._caches, self._home]
-        layers += [] if self._archive is None else [self._archive]
+        layers: list[Layer[Any]] = [*self._layers.caches, self._layers.home]
+        layers += [] if self._layers.archive is None else [self._layers.archive]
         found = [layer for layer in layers if name in (None, layer.name)]
         if not found and name != "memory":
             names = ", ".join(layer.name for layer in layers)
@@ -371,13 +366,13 @@ class LayeredBackend(Backend[V]):
         return [front, *(layer.status() for layer in self._named(None))]
 
     async def close(self) -> None:
+        await self.reading.close()
         for invalidation in self._invalidations:
             await invalidation.close()
-        await self.reading.close()
         self._front.forget()
         await self._own.close()
-        for cache in self._caches:
+        for cache in self._layers.caches:
             await cache.close()
-        await self._home.backend.close()
-        if self._archive is not None:
-            await self._archive.backend.close()
+        await self._layers.home.backend.close()
+        if self._layers.archive is not None:
+            await self._layers.archive.backend.close()

@@ -55,13 +55,11 @@ class Breaker:
         """Say that a call goes through."""
         self._trying = not self.is_closed
 
-    def succeeded(self) -> bool:
-        """Say that a call came back; return whether that ended an outage."""
-        ended = not self.is_closed
+    def succeeded(self) -> None:
+        """Say that a call came back: that ends an outage."""
         self._in_a_row = 0
         self._pause_ms = self._first_pause_ms
         self._trying = False
-        return ended
 
     def failed(self) -> None:
         """Say that a call failed."""

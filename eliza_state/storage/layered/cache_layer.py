@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import attrs
 
 from eliza_state.errors import StoreError
-from eliza_state.storage.backend import GONE, Write
+from eliza_state.storage.backend import GONE, Backend, Entry, Write
 from eliza_state.storage.cache import CacheBackend, Copy
 from eliza_state.storage.errors import DamagedValue
 from eliza_state.storage.layered.breaker import Breaker
 from eliza_state.storage.layered.layer import Layer, LayerStatus
 from eliza_state.storage.layered.repairs import Repairs
-
-Newest: TypeAlias = Callable[[Sequence[str]], Awaitable[Sequence[Write[bytes]]]]
-"""Return copies of those of the keys that are alive at home."""
+from eliza_state.storage.storage import TOMBSTONE_MS
 
 _REPAIR_PAUSE_S: Final = 0.25
 _logger = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
     """Read and write copies in a cache that may fail at any time without harm.
 
     A copy is used until it is `max_age_ms` old. A key whose copy could not be written is not read from the
-    cache before it is repaired, which begins as soon as the cache answers again; `newest` says what is at
-    home then.
+    cache before it is repaired with what `home` says then, which begins as soon as the cache answers again.
+    `keeps_own` says that keys may live in the cache and nowhere below; they are read whatever their copies.
     """
 
     def __init__(
@@ -37,35 +37,43 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
         timeout_ms: float,
         breaker: Breaker,
         max_age_ms: int,
-        newest: Newest,
+        keeps_own: bool,
+        home: Layer[Backend[bytes]],
     ) -> None:
         super().__init__(backend, role="cache", timeout_ms=timeout_ms, breaker=breaker)
         self.max_age_ms = max_age_ms
-        self._newest = newest
+        self.keeps_own = keeps_own
+        self._home = home
         self._repairs = Repairs()
         self._repairing: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._trusted_from_ms = 0
 
-    def status(self, *, to_repair: int = 0) -> LayerStatus:
+    def status(self) -> LayerStatus:
         """Return the figures so far."""
-        return super().status(to_repair=self._repairs.count)
+        return attrs.evolve(super().status(), to_repair=self._repairs.count)
 
     async def usable(
-        self, keys: Sequence[str], *, floor: Callable[[str], int], own_only: bool = False
+        self, keys: Sequence[str], *, trusts: Callable[[str], bool], floor: Callable[[str], int]
     ) -> dict[str, Copy[bytes]] | None:
-        """Return what the cache knows of keys, as far as it can be trusted; `None` when it does not answer.
+        """Return what the cache knows of keys; `None` when it does not tell all that only it may know.
 
-        `floor` gives the version that a key is known to have reached. With `own_only` copies are left out.
+        Copies are left out that are too old, to be repaired, of a key that `trusts` says no to, or below the
+        version that a key is known to have reached, its `floor`.
         """
-        asked = [key for key in keys if own_only or not self._repairs.concerns(key)]
+        asked = [key for key in keys if self.keeps_own or (trusts(key) and not self._repairs.concerns(key))]
         if not asked:
             return {}
+        self._repair_soon()
         try:
             copies = await self.call(self.backend.read_copies(asked))
         except DamagedValue as error:
             _logger.warning("%s: %s; its copy is not used", self.name, error)
             self.distrust([error.key])
+            if self.keeps_own or error.key not in asked:
+                return None
             rest = [key for key in asked if key != error.key]
-            return await self.usable(rest, floor=floor, own_only=own_only) if rest != asked else None
+            return await self.usable(rest, trusts=trusts, floor=floor)
         except StoreError as error:
             _logger.debug("%s is passed over: %s", self.name, error)
             return None
@@ -73,17 +81,20 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
         found = {
             key: copy
             for key, copy in copies.items()
-            if (copy.entry.is_live(now_ms) if copy.is_own else not own_only and self._is_fresh(copy, now_ms))
-            and copy.entry.version >= floor(key)
+            if copy.entry.version >= floor(key)
+            and (copy.entry.is_live(now_ms) if copy.is_own else trusts(key) and self._is_fresh(key, copy))
         }
         self.count(hits=len(found), asked=len(keys))
         return found
 
-    def _is_fresh(self, copy: Copy[bytes], now_ms: int) -> bool:
+    def _is_fresh(self, key: str, copy: Copy[bytes]) -> bool:
+        now_ms = self.backend.now_ms
         age_ms = now_ms - copy.confirmed_at_ms
         # A copy past its deadline may live on at home, where it was touched; one from the future says that
         # some clock is wrong, and so nothing.
-        if not -self.max_age_ms < age_ms < self.max_age_ms:
+        if not -self.max_age_ms < age_ms < self.max_age_ms or copy.confirmed_at_ms < self._trusted_from_ms:
+            return False
+        if self._repairs.concerns(key):
             return False
         return copy.entry.value is GONE or copy.entry.is_live(now_ms)
 
@@ -95,20 +106,30 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
         except StoreError as error:
             _logger.debug("%s was not told of %d writes: %s", self.name, len(keys), error)
             self.distrust(keys)
-        except BaseException:
-            self.distrust(keys)
-            raise
 
-    async def promote(self, writes: Sequence[Write[bytes]]) -> None:
-        """Write copies of what was read below, if the cache answers."""
+    async def promote(self, writes: Sequence[Write[bytes]], *, confirmed_at_ms: int) -> None:
+        """Write copies of what was read below, if the cache answers; they were confirmed at that time."""
         try:
-            await self.call(self.backend.write_copies(writes, max_age_ms=self.max_age_ms))
+            await self.call(
+                self.backend.write_copies(writes, max_age_ms=self.max_age_ms, confirmed_at_ms=confirmed_at_ms)
+            )
         except StoreError as error:
             _logger.debug("%s took no copies: %s", self.name, error)
+
+    # repairing
 
     def distrust(self, keys: Iterable[str], *, delay_ms: float = 0) -> None:
         """Use no copies of keys until they are repaired, which begins after a delay."""
         self._repairs.add(keys, delay_ms=delay_ms)
+        self._repair_soon()
+
+    def distrust_older(self) -> None:
+        """Use no copies that were confirmed before now: others may have failed to tell what they wrote."""
+        self._trusted_from_ms = self.backend.now_ms
+
+    def _repair_soon(self) -> None:
+        if not self._repairs or self._is_closed:
+            return
         loop = asyncio.get_running_loop()
         task = self._repairing
         if task is None or task.done() or task.get_loop() is not loop:
@@ -117,6 +138,8 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
     async def _repair_in_time(self) -> None:
         while self._repairs:
             await asyncio.sleep(_REPAIR_PAUSE_S)
+            if not self.breaker.permits:
+                continue  # the home is not asked in vain
             try:
                 await self.repair()
             except StoreError as error:
@@ -128,14 +151,36 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
             await self.forget()
             self._repairs.done_with_all()
         while due := self._repairs.due():
-            newest = await self._newest(list(due))
-            if newest:
-                await self.call(self.backend.write_copies(newest, max_age_ms=self.max_age_ms, announce=True))
-            # No tombstones: the key may be the cache's own by now.
-            alive = {write.key for write in newest}
-            if gone := [key for key in due if key not in alive]:
-                await self.call(self.backend.drop_copies(gone))
-            self._repairs.done(due)
+            try:
+                await self._repair(list(due))
+            except DamagedValue as error:
+                # Something of somebody else's lies at one key: the others do not wait for it.
+                self._repairs.add([error.key], delay_ms=TOMBSTONE_MS)
+            else:
+                self._repairs.done(due)
+
+    async def _repair(self, keys: Sequence[str]) -> None:
+        """Write what the home holds of keys, tombstones too: a late promotion must not undo a deletion."""
+        confirmed_at_ms = self.backend.now_ms
+        entries = await self._home.call(self._home.backend.read(keys))
+        now_ms = self.backend.now_ms
+        copies: dict[str, Write[bytes]] = {}
+        for key, entry in entries.items():
+            if entry.is_live(now_ms):
+                copies[key] = copy_of(key, entry)
+            elif entry.value is GONE:
+                copies[key] = Write(key, GONE, now_ms + TOMBSTONE_MS, TOMBSTONE_MS, version=entry.version)
+        if copies:
+            await self.call(
+                self.backend.write_copies(
+                    list(copies.values()),
+                    max_age_ms=self.max_age_ms,
+                    confirmed_at_ms=confirmed_at_ms,
+                    announce=True,
+                )
+            )
+        if absent := [key for key in keys if key not in copies]:
+            await self.call(self.backend.drop_copies(absent))
 
     async def forget(self) -> None:
         """Drop all copies; what is the cache's own stays. Raises `StoreError` when it does not answer."""
@@ -144,8 +189,14 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
 
     async def close(self) -> None:
         """End the repairs and close the backend."""
+        self._is_closed = True
         task = self._repairing
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
             await asyncio.wait([task])
         await self.backend.close()
+
+
+def copy_of(key: str, entry: Entry[bytes]) -> Write[bytes]:
+    """Return the write that copies an entry."""
+    return Write(key, entry.value, entry.deadline_ms, entry.ttl_ms, version=entry.version)

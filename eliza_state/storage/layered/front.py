@@ -64,8 +64,9 @@ class Front(Generic[V]):
             return None
         self.hits += 1
         self._slots.move_to_end(key)
-        if type(entry.value) is WrittenForm:
-            return entry._replace(value=self._encoding.decode(entry.value.content, key=key))
+        held, version, deadline_ms, ttl_ms = entry
+        if type(held) is WrittenForm:
+            return Entry(self._encoding.decode(held.content, key=key), version, deadline_ms, ttl_ms)
         return entry
 
     def hold(

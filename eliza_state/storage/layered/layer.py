@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -15,9 +15,6 @@ from eliza_state.storage.layered.breaker import Breaker, LayerDown
 
 B = TypeVar("B", bound=Backend[bytes])
 R = TypeVar("R")
-
-CACHE_TIMEOUT_MS: Final = 250
-HOME_TIMEOUT_MS: Final = 10_000
 
 
 @attrs.frozen
@@ -63,7 +60,7 @@ class Layer(Generic[B]):
         self.hits += hits
         self.misses += asked - hits
 
-    def status(self, *, to_repair: int = 0) -> LayerStatus:
+    def status(self) -> LayerStatus:
         """Return the figures so far."""
         return LayerStatus(
             self.name,
@@ -73,7 +70,6 @@ class Layer(Generic[B]):
             self.misses,
             self._failures,
             self._skipped,
-            to_repair,
         )
 
     async def call(self, awaitable: Awaitable[R], *, writes: bool = False) -> R:

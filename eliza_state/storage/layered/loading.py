@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -16,11 +18,12 @@ class Loads(Generic[T]):
     """Share what is being loaded among those who wait for it.
 
     A load goes on when those who wait for it are cancelled. `reached` tells the version that a key is known
-    to have reached while it is loaded, so that an older one is not kept.
+    to have reached while it is watched, so that an older one is not kept.
     """
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[Mapping[str, T]]] = {}
+        self._watched: Counter[str] = Counter()
         self._floors: dict[str, int] = {}
 
     async def get(self, keys: Sequence[str], load: Load[T]) -> dict[str, T]:
@@ -50,15 +53,27 @@ class Loads(Generic[T]):
             for key in keys:
                 if self._tasks.get(key) is task:
                     del self._tasks[key]
+
+    @contextlib.contextmanager
+    def watching(self, keys: Sequence[str]) -> Generator[None]:
+        """Remember which versions keys reach while they are read."""
+        self._watched.update(keys)
+        try:
+            yield
+        finally:
+            self._watched.subtract(keys)
+            for key in keys:
+                if self._watched[key] <= 0:
+                    del self._watched[key]
                     self._floors.pop(key, None)
 
     def reached(self, key: str, version: int) -> None:
-        """Say that a key has reached a version, for the load of it that may be under way."""
-        if key in self._tasks:
+        """Say that a key has reached a version, to those who read it just now."""
+        if key in self._watched:
             self._floors[key] = max(version, self._floors.get(key, 0))
 
     def floor(self, key: str) -> int:
-        """Return the version that a key is known to have reached since its load began; 0 if none."""
+        """Return the version that a key is known to have reached since it is watched; 0 if none."""
         return self._floors.get(key, 0)
 
     async def settle(self) -> None:

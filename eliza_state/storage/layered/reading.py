@@ -7,16 +7,14 @@ from typing import Final, Generic, Literal, TypeVar
 
 from eliza_state.clock import Clock
 from eliza_state.errors import StoreError
-from eliza_state.storage.backend import GONE, Backend, Entry, Gone, Mark, Write
+from eliza_state.storage.backend import GONE, Entry, Gone, Mark
 from eliza_state.storage.cache import Copy
-from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.layered.cache_layer import CacheLayer
+from eliza_state.storage.errors import DamagedValue
+from eliza_state.storage.layered.cache_layer import CacheLayer, copy_of
 from eliza_state.storage.layered.doubts import Doubts
-from eliza_state.storage.layered.front import Front
-from eliza_state.storage.layered.layer import Layer
+from eliza_state.storage.layered.layers import Layers
 from eliza_state.storage.layered.loading import Loads
 from eliza_state.storage.layered.tasks import Tasks
-from eliza_state.storage.memory import MemoryBackend
 
 V = TypeVar("V")
 
@@ -27,30 +25,14 @@ LATEST_PROMOTION_MS: Final = 30_000
 class LayeredReading(Generic[V]):
     """Find keys in layers, and hold what was found further up.
 
-    `own` holds the keys that live in this process only, `owner` is the cache that has keys of its own, if
-    any: while it does not answer, a key that is not found may be there, and reading it fails. What is in
-    doubt is read from the home.
+    While a cache that has keys of its own does not answer, a key that is not found may be there, and reading
+    it fails. What is in doubt is read from the home.
     """
 
-    def __init__(
-        self,
-        *,
-        front: Front[V],
-        own: MemoryBackend[V],
-        caches: Sequence[CacheLayer],
-        owner: CacheLayer | None,
-        home: Layer[Backend[bytes]],
-        archive: Layer[Backend[bytes]] | None,
-        encoding: Encoding[V],
-        clock: Clock,
-    ) -> None:
-        self._front = front
-        self._own = own
-        self._caches = tuple(caches)
-        self._owner = owner
-        self._home = home
-        self._archive = archive
-        self._encoding = encoding
+    def __init__(self, layers: Layers[V], *, clock: Clock) -> None:
+        self._layers = layers
+        self._front = layers.front
+        self._own = layers.own
         self._clock = clock
         self.loads: Final = Loads[Entry[V]]()
         """What is being read just now."""
@@ -63,8 +45,13 @@ class LayeredReading(Generic[V]):
 
     def at_hand(self, key: str) -> Entry[V] | None:
         """Return what memory holds of a key."""
-        entry = self._front.get(key, now_ms=self._clock() // 1_000)
-        return self._own.at_hand(key) if entry is None else entry
+        now_ms = self._clock() // 1_000
+        entry = self._front.get(key, now_ms=now_ms)
+        if entry is not None:
+            return entry
+        own = self._own.at_hand(key)
+        # A dead one says nothing: another process may have given the key a home since.
+        return own if own is not None and own.is_live(now_ms) else None
 
     async def read(self, keys: Sequence[str]) -> dict[str, Entry[V]]:
         """Return what there is of keys, from the nearest layer that can be trusted."""
@@ -82,25 +69,26 @@ class LayeredReading(Generic[V]):
 
     async def read_home(self, keys: Sequence[str]) -> dict[str, Entry[V]]:
         """Return what there is of keys where they live: what was acknowledged before is seen."""
-        own = await self._own.read(keys)
+        now_ms = self._clock() // 1_000
+        own = {key: entry for key, entry in (await self._own.read(keys)).items() if entry.is_live(now_ms)}
         return {**own, **await self._fetch([key for key in keys if key not in own], own_only=True)}
 
     async def _load(self, keys: Sequence[str]) -> dict[str, Entry[V]]:
         self.misses += len(keys)
         found: dict[str, Entry[V]] = {}
-        if not self._caches and self._home.backend.is_inline:
+        if not self._layers.caches and self._layers.home.backend.is_inline:
             # Nobody else runs meanwhile, so there is nothing to share with other tasks.
             found, keys = await self._fetch_inline(keys)
-            if not keys or self._archive is None:
+            if not keys or self._layers.archive is None:
                 return found
         loaded = await self.loads.get(keys, self._fetch)
         return {**found, **{key: self._newer(key, entry) for key, entry in loaded.items()}}
 
     async def _fetch_inline(self, keys: Sequence[str]) -> tuple[dict[str, Entry[V]], list[str]]:
         now_ms = self._clock() // 1_000
-        entries = await self._home.backend.read(keys)
+        entries = await self._layers.home.backend.read(keys)
         live = {key: Copy(entry, now_ms, False) for key, entry in entries.items() if entry.is_live(now_ms)}
-        self._home.count(hits=len(live), asked=len(keys))
+        self._layers.home.count(hits=len(live), asked=len(keys))
         absent = [key for key in keys if key not in entries]
         return self._fill(live, generation=self._front.generation), absent
 
@@ -113,50 +101,58 @@ class LayeredReading(Generic[V]):
         return self._front.get(key, now_ms=now_ms) or entry
 
     async def _fetch(self, keys: Sequence[str], own_only: bool = False) -> dict[str, Entry[V]]:
-        generation = self._front.generation
-        started_ms = self._clock() // 1_000
-        found, is_sure = await self._from_caches(keys, own_only=own_only, started_ms=started_ms)
-        rest = [key for key in keys if key not in found or found[key].entry.version < self.loads.floor(key)]
-        if rest:
-            below = await self._from_below(rest)
-            found.update(below)
-            self._promote(below, into=self._caches, started_ms=started_ms)
-        if not is_sure and any(key not in found for key in keys):
-            assert self._owner is not None
-            raise StoreError(
-                f"{self._owner.name} does not answer, and keys that are not at home may be there"
-            )
-        return self._fill(found, generation=generation)
+        """Return what there is of keys below memory; with `own_only` caches are asked for their own only."""
+        with self.loads.watching(keys):
+            generation = self._front.generation
+            started_ms = self._clock() // 1_000
+            cached, is_sure = await self._from_caches(keys, own_only=own_only, started_ms=started_ms)
+            below: dict[str, Copy[bytes]] = {}
+            if rest := [key for key in keys if key not in cached]:
+                below = await self._from_below(rest)
+                self._promote(below, into=self._layers.caches, started_ms=started_ms)
+            if not is_sure and any(key not in cached and key not in below for key in keys):
+                raise StoreError(
+                    "a cache does not answer, or holds what cannot be read; keys that are not at home may be"
+                    " there"
+                )
+            try:
+                return self._fill({**cached, **below}, generation=generation)
+            except DamagedValue as error:
+                if error.key not in cached or cached[error.key].is_own:
+                    raise
+                for cache in self._layers.caches:
+                    cache.distrust([error.key])
+        return await self._fetch(keys, own_only)
 
     async def _from_caches(
         self, keys: Sequence[str], *, own_only: bool, started_ms: int
     ) -> tuple[dict[str, Copy[bytes]], bool]:
         """Return what the caches know, and whether the one that has keys of its own has answered."""
+
+        def trusts(key: str) -> bool:
+            return not own_only and key not in self.doubts
+
         found: dict[str, Copy[bytes]] = {}
         is_sure = True
-        rest = list(keys)
-        for depth, cache in enumerate(self._caches):
-            if not rest:
-                break
-            only = own_only or any(key in self.doubts for key in rest)
-            copies = await cache.usable(rest, floor=self.loads.floor, own_only=only)
+        for depth, cache in enumerate(self._layers.caches):
+            rest = [key for key in keys if key not in found]
+            copies = await cache.usable(rest, trusts=trusts, floor=self.loads.floor)
             if copies is None:
-                is_sure = is_sure and cache is not self._owner
-                continue
-            found.update(copies)
-            self._promote(copies, into=self._caches[:depth], started_ms=started_ms)
-            rest = [key for key in rest if key not in copies]
+                is_sure = is_sure and not cache.keeps_own
+            else:
+                found.update(copies)
+                self._promote(copies, into=self._layers.caches[:depth], started_ms=started_ms)
         return found, is_sure
 
     async def _from_below(self, keys: Sequence[str]) -> dict[str, Copy[bytes]]:
         """Return what is alive at home, or in the archive where the home has no entry at all."""
         now_ms = self._clock() // 1_000
-        entries = dict(await self._home.call(self._home.backend.read(keys)))
-        self._home.count(hits=len(entries), asked=len(keys))
+        entries = dict(await self._layers.home.call(self._layers.home.backend.read(keys)))
+        self._layers.home.count(hits=len(entries), asked=len(keys))
         absent = [key for key in keys if key not in entries]
-        if absent and self._archive is not None:
-            archived = await self._archive.call(self._archive.backend.read(absent))
-            self._archive.count(hits=len(archived), asked=len(absent))
+        if absent and self._layers.archive is not None:
+            archived = await self._layers.archive.call(self._layers.archive.backend.read(absent))
+            self._layers.archive.count(hits=len(archived), asked=len(absent))
             entries.update(archived)
         return {key: Copy(entry, now_ms, False) for key, entry in entries.items() if entry.is_live(now_ms)}
 
@@ -164,14 +160,17 @@ class LayeredReading(Generic[V]):
         self, found: Mapping[str, Copy[bytes]], *, into: Sequence[CacheLayer], started_ms: int
     ) -> None:
         """Copy what was found into the caches above, in the background."""
-        writes = [
-            copy_of(key, copy.entry)
+        copies = {
+            key: copy
             for key, copy in found.items()
             if not copy.is_own and copy.entry.value is not GONE and key not in self.doubts
-        ]
-        if into and writes and 0 <= self._clock() // 1_000 - started_ms < LATEST_PROMOTION_MS:
+        }
+        if into and copies and 0 <= self._clock() // 1_000 - started_ms < LATEST_PROMOTION_MS:
+            writes = [copy_of(key, copy.entry) for key, copy in copies.items()]
+            # Ages do not begin anew from layer to layer.
+            confirmed_at_ms = min(copy.confirmed_at_ms for copy in copies.values())
             for cache in into:
-                self.tasks.spawn(cache.promote(writes))
+                self.tasks.spawn(cache.promote(writes, confirmed_at_ms=confirmed_at_ms))
 
     def _fill(self, found: Mapping[str, Copy[bytes]], *, generation: int) -> dict[str, Entry[V]]:
         """Return the values of what was found, and hold them in memory."""
@@ -181,7 +180,7 @@ class LayeredReading(Generic[V]):
             content, version, deadline_ms, ttl_ms = entry
             if content is GONE:
                 continue
-            value = self._encoding.decode(content, key=key)
+            value = self._layers.encoding.decode(content, key=key)
             values[key] = Entry(value, version, deadline_ms, ttl_ms)
             if generation == self._front.generation and version >= self.loads.floor(key):
                 self.hold(key, entry, value, confirmed_at_ms=now_ms if is_own else confirmed_at_ms)
@@ -197,8 +196,8 @@ class LayeredReading(Generic[V]):
 
     async def look(self, keys: Sequence[str]) -> dict[str, Mark]:
         """Return the marks of keys, from the nearest layer that can be trusted."""
-        found: dict[str, Mark] = dict(await self._own.look(keys))
         now_ms = self._clock() // 1_000
+        found = {key: mark for key, mark in (await self._own.look(keys)).items() if mark.is_live(now_ms)}
         for key in keys:
             entry = self._front.peek(key, now_ms=now_ms)
             if entry is not None:
@@ -208,12 +207,15 @@ class LayeredReading(Generic[V]):
         return found
 
     async def _look_below(self, keys: Sequence[str]) -> dict[str, Mark]:
-        found = dict(await self._home.call(self._home.backend.look(keys)))
-        if self._owner is not None:
-            found.update(await own_marks(self._owner, [key for key in keys if key not in found]))
+        now_ms = self._clock() // 1_000
+        found = dict(await self._layers.home.call(self._layers.home.backend.look(keys)))
+        if self._layers.owner is not None:
+            # Where the home has a tombstone, the key may live in the cache by now.
+            away = [key for key in keys if key not in found or not found[key].is_live(now_ms)]
+            found.update(await own_marks(self._layers.owner, away))
         rest = [key for key in keys if key not in found]
-        if rest and self._archive is not None:
-            found.update(await self._archive.call(self._archive.backend.look(rest)))
+        if rest and self._layers.archive is not None:
+            found.update(await self._layers.archive.call(self._layers.archive.backend.look(rest)))
         return found
 
     async def close(self) -> None:
@@ -228,8 +230,3 @@ async def own_marks(cache: CacheLayer, keys: Sequence[str]) -> dict[str, Mark]:
         return {}
     copies = await cache.call(cache.backend.read_copies(keys))
     return {key: copy.entry.mark for key, copy in copies.items() if copy.is_own}
-
-
-def copy_of(key: str, entry: Entry[bytes]) -> Write[bytes]:
-    """Return the write that copies an entry."""
-    return Write(key, entry.value, entry.deadline_ms, entry.ttl_ms, version=entry.version)

@@ -23,7 +23,7 @@ from eliza_state.storage.layered.breaker import Breaker
 from eliza_state.storage.layered.cache_layer import CacheLayer
 from eliza_state.storage.layered.front import Front
 from eliza_state.storage.layered.layer import Layer, LayerStatus
-from eliza_state.storage.layered.reading import copy_of
+from eliza_state.storage.layered.layers import Layers
 from eliza_state.storage.memory import MemoryBackend
 from eliza_state.storage.opening import open_backend
 from eliza_state.storage.storage import UNSET, Storage, TimeToLive
@@ -78,51 +78,23 @@ class LayeredStore(Storage[V]):
         clock: Clock = now_us,
     ) -> None:
         backends = [open_backend(layer, clock=clock) if isinstance(layer, str) else layer for layer in layers]
-        caches, home, archive = _roles(backends)
-        limits = _Limits(timeouts_ms or {}, backends)
-        if cache_keeps_own and not caches:
-            raise ValueError("`cache_keeps_own` needs a shared cache above the home")
-        age_ms = _age(max_age_ms, has_caches=bool(caches))
+        age_ms = _age(max_age_ms, has_caches=bool(_roles(backends)[0]))
         encoding = Encoding[V]() if encoding is None else encoding
-        home_layer = Layer[Backend[bytes]](
-            home, role="home", timeout_ms=limits.of(home, HOME_TIMEOUT_MS), breaker=Breaker()
+        caches, home, archive = _layers(
+            backends,
+            limits=_Limits(timeouts_ms or {}, backends),
+            max_age_ms=AGE_BEHIND_CACHE_MS if age_ms is None else age_ms,
+            cache_keeps_own=cache_keeps_own,
         )
-
-        async def newest(keys: Sequence[str]) -> list[Write[bytes]]:
-            entries = await home_layer.call(home.read(keys))
-            now_ms = home.now_ms
-            return [copy_of(key, entry) for key, entry in entries.items() if entry.is_live(now_ms)]
-
-        cache_layers = [
-            CacheLayer(
-                cache,
-                timeout_ms=limits.of(cache, CACHE_TIMEOUT_MS),
-                breaker=Breaker(),
-                max_age_ms=AGE_BEHIND_CACHE_MS if age_ms is None else age_ms,
-                newest=newest,
-            )
-            for cache in caches
-        ]
-        super().__init__(
-            LayeredBackend(
-                front=_front(memory, encoding, age_ms),
-                own=MemoryBackend(Table[Any](), encoding=None if memory.share else encoding, clock=clock),
-                caches=cache_layers,
-                owner=cache_layers[-1] if cache_keeps_own else None,
-                home=home_layer,
-                archive=None
-                if archive is None
-                else Layer(
-                    archive,
-                    role="archive",
-                    timeout_ms=limits.of(archive, HOME_TIMEOUT_MS),
-                    breaker=Breaker(),
-                ),
-                encoding=encoding,
-                clock=clock,
-            ),
-            ttl_ms=ttl_ms,
+        made = Layers(
+            front=_front(memory, encoding, age_ms),
+            own=MemoryBackend(Table[Any](), encoding=None if memory.share else encoding, clock=clock),
+            caches=caches,
+            home=home,
+            archive=archive,
+            encoding=encoding,
         )
+        super().__init__(LayeredBackend(made, clock=clock), ttl_ms=ttl_ms)
         self._options = DEFAULT
 
     def keeping(self, options: PersistOptions) -> Self:
@@ -203,6 +175,33 @@ def _roles(
         others = [backend.name for backend in above if not isinstance(backend, CacheBackend)]
         raise ValueError(f"only a shared cache lies above the home; got {', '.join(others)} there")
     return caches, home, archive
+
+
+def _layers(
+    backends: Sequence[Backend[bytes]], *, limits: _Limits, max_age_ms: int, cache_keeps_own: bool
+) -> tuple[list[CacheLayer], Layer[Backend[bytes]], Layer[Backend[bytes]] | None]:
+    """Return the caches, the home and the archive as layers with their time limits."""
+    caches, home, archive = _roles(backends)
+    if cache_keeps_own and not caches:
+        raise ValueError("`cache_keeps_own` needs a shared cache above the home")
+
+    def layer(backend: Backend[bytes], role: str) -> Layer[Backend[bytes]]:
+        timeout_ms = limits.of(backend, HOME_TIMEOUT_MS)
+        return Layer(backend, role=role, timeout_ms=timeout_ms, breaker=Breaker())
+
+    home_layer = layer(home, "home")
+    cache_layers = [
+        CacheLayer(
+            cache,
+            timeout_ms=limits.of(cache, CACHE_TIMEOUT_MS),
+            breaker=Breaker(),
+            max_age_ms=max_age_ms,
+            keeps_own=cache_keeps_own and cache is caches[-1],
+            home=home_layer,
+        )
+        for cache in caches
+    ]
+    return cache_layers, home_layer, None if archive is None else layer(archive, "archive")
 
 
 class _Limits:

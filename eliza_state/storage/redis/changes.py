@@ -49,9 +49,11 @@ class RedisListener:
         connection = await self._subscribed()
         self._task = asyncio.create_task(self._listen(connection))
         try:
-            await asyncio.sleep(0)  # a task that was never begun would not close its connection
+            await asyncio.sleep(0)
         except BaseException:
             await self.close()
+            # A task that was cancelled before it began, as when its loop ends, has not closed it.
+            await connection.close()
             raise
 
     async def close(self) -> None:

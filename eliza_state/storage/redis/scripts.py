@@ -46,10 +46,12 @@ local function live(entry, now_ms) return not entry.gone and not past(entry, now
 WRITE: Final = Script(
     _PARSE
     + """
--- KEYS: the key. ARGV: the time in us; how: set, expected, fenced, copy; a number: the expected version, or
--- that of a copy; ms until the server drops it, 0: never; the head before and after the version; the
--- content; the channel to publish on, or nothing. Returns the version, and 1 if it was stored.
--- The rule is `outcome_of` in eliza_state/storage/backend.py; `copy` is that of `CacheBackend`.
+-- KEYS: the key. ARGV: the time in us; how: set, expected, kept (expected, and the deadline stays), fenced,
+-- copy; a number: the expected version, or that of a copy; ms until the server drops it, 0: never, kept: ms
+-- that it outlives its deadline there; the head before and after the version; the content; the channel to
+-- publish on, or nothing. Returns the version, and 1 if it was stored.
+-- The rules are `outcome_of` and `deadline_of` in eliza_state/storage/backend.py; `copy` is that of
+-- `CacheBackend`.
 local now, how, number = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local head = redis.call('GETRANGE', KEYS[1], 0, 72)
 local stored = nil
@@ -63,22 +65,35 @@ if how == 'copy' then
   if ARGV[8] ~= '' then
     redis.call('PUBLISH', ARGV[8], string.format('%.0f ', number) .. KEYS[1])
   end
-  if stored and not stored.home and number < current then return {current, 0} end
+  local gone = string.sub(ARGV[5], 4, 4) == 'g'
+  if stored and number < current and (gone or not stored.home) then return {current, 0} end
 elseif how == 'fenced' then
   if number <= current then return {current, 0} end
 else
-  if how == 'expected' then
+  if how == 'expected' or how == 'kept' then
     local alive = (stored and live(stored, math.floor(now / 1000))) and current or 0
     if alive ~= number then return {alive, 0} end
   end
   version = math.max(current + 1, now)
   redis.call('PUBLISH', ARGV[8], string.format('%.0f ', version) .. KEYS[1])
 end
-local value = ARGV[5] .. string.format('%016.0f', version) .. ARGV[6] .. ARGV[7]
-if ARGV[4] == '0' then
-  redis.call('SET', KEYS[1], value)
+local life, after = ARGV[4], ARGV[6]
+if how == 'kept' then
+  local left = math.max(stored.deadline - math.floor(now / 1000), 1)
+  life = stored.deadline > 0 and string.format('%.0f', left + tonumber(life)) or '0'
+  after = string.sub(head, 22, 34) .. string.sub(after, 14)
+end
+local value = ARGV[5] .. string.format('%016.0f', version) .. after .. ARGV[7]
+local outcome
+if life == '0' then
+  outcome = redis.pcall('SET', KEYS[1], value)
 else
-  redis.call('SET', KEYS[1], value, 'PX', ARGV[4])
+  outcome = redis.pcall('SET', KEYS[1], value, 'PX', life)
+end
+if outcome.err then
+  -- Out of memory. What the copy would have replaced is older than what is below: it goes.
+  if how == 'copy' and stored then redis.call('UNLINK', KEYS[1]) end
+  return outcome
 end
 return {version, 1}
 """

@@ -11,36 +11,38 @@ from __future__ import annotations
 
 import asyncio
 import math
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import ResponseError
 
 from eliza_serializers import Serializer
 from eliza_state.clock import Clock, now_us
 from eliza_state.errors import StoreError
-from eliza_state.storage.backend import GONE, Entry, Mark, Marks, Write, Written
+from eliza_state.storage.backend import Entry, Mark, Marks, Write, Written
 from eliza_state.storage.cache import CacheBackend, Copy, OnChange
 from eliza_state.storage.encoding import Encoding, Transform
-from eliza_state.storage.errors import DamagedValue, OutcomeUnknown
+from eliza_state.storage.errors import DamagedValue
 from eliza_state.storage.keys import split_key
+from eliza_state.storage.redis.calls import (
+    GRACE_MS,
+    checked,
+    copy_call,
+    done,
+    get,
+    get_head,
+    new_token,
+    own_call,
+    pages,
+    rounds,
+    settled,
+)
 from eliza_state.storage.redis.changes import RedisListener
 from eliza_state.storage.redis.client import opener
-from eliza_state.storage.redis.entries import (
-    HEAD_BYTES,
-    Head,
-    Names,
-    copy_of,
-    entry_of,
-    foreign,
-    head_around_version,
-    head_of,
-)
+from eliza_state.storage.redis.entries import Head, Names, copy_of, entry_of, foreign, head_of
 from eliza_state.storage.redis.loops import PerLoop
-from eliza_state.storage.redis.pool import Command, Unanswered, refusal
+from eliza_state.storage.redis.pool import Command, Unanswered
 from eliza_state.storage.redis.scripts import REMOVE, TOUCH, WRITE, Script
 from eliza_state.storage.redis.servers import Call, Servers
 from eliza_state.storage.storage import Storage
@@ -49,12 +51,9 @@ from eliza_state.storage.wrapper import Encoded
 T = TypeVar("T")
 V = TypeVar("V")
 
-GRACE_MS: Final = 5_000
-"""How long the server keeps an entry past its deadline, for readers whose clocks are slow."""
-
-_PAGE: Final = 500
 # The rest of the time is for looking what became of a write that got no answer.
 _TIME_FOR_WRITING: Final = 0.75
+_WAS_ALIVE: Final = 2
 
 
 class RedisBackend(CacheBackend[bytes]):
@@ -100,13 +99,13 @@ class RedisBackend(CacheBackend[bytes]):
     # reading
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Entry[bytes]]:
-        return await self._read(keys, _get, entry_of)
+        return await self._read(keys, get, entry_of)
 
     async def read_copies(self, keys: Sequence[str]) -> Mapping[str, Copy[bytes]]:
-        return await self._read(keys, _get, copy_of)
+        return await self._read(keys, get, copy_of)
 
     async def look(self, keys: Sequence[str]) -> Mapping[str, Mark]:
-        heads = await self._read(keys, _get_head, head_of)
+        heads = await self._read(keys, get_head, head_of)
         return {key: head.mark for key, head in heads.items()}
 
     async def _read(
@@ -119,12 +118,12 @@ class RedisBackend(CacheBackend[bytes]):
     ) -> dict[str, T]:
         servers = await self._servers()
         found: dict[str, T] = {}
-        for page in _pages(keys):
+        for page in pages(keys):
             names = [self._names.of(key) for key in page]
             answers = await servers.ask(names, [command(name) for name in names], until_s=self._until_s())
             for key, answer in zip(page, answers, strict=True):
                 try:
-                    if stored := _checked(key, answer):
+                    if stored := checked(key, answer):
                         found[key] = parse(key, stored)
                 except DamagedValue:
                     if not skip_damaged:
@@ -135,10 +134,9 @@ class RedisBackend(CacheBackend[bytes]):
 
     async def write(self, writes: Sequence[Write[bytes]]) -> Sequence[Written]:
         written: dict[int, Written] = {}
-        for round_ in _rounds([write.key for write in writes]):
-            for page in _pages(round_):
-                outcomes = await self._write([writes[at] for at in page])
-                written.update(zip(page, outcomes, strict=True))
+        for page in rounds([write.key for write in writes]):
+            outcomes = await self._write([writes[at] for at in page])
+            written.update(zip(page, outcomes, strict=True))
         return [written[at] for at in range(len(writes))]
 
     async def _write(self, writes: Sequence[Write[bytes]]) -> list[Written]:
@@ -146,66 +144,55 @@ class RedisBackend(CacheBackend[bytes]):
         servers = await self._servers()
         until_s = self._until_s()
         now_us = self.clock()
-        tokens = [_token() for _ in writes]
-        calls = [self._own(write, token, now_us) for write, token in zip(writes, tokens, strict=True)]
+        tokens = [new_token() for _ in writes]
+        calls = [
+            own_call(write, self._names, token=token, now_us=now_us)
+            for write, token in zip(writes, tokens, strict=True)
+        ]
         sent_until_s = until_s - self._limit_s * (1 - _TIME_FOR_WRITING)
         answers = await servers.call(WRITE, calls, until_s=sent_until_s)
         if lost := [at for at, answer in enumerate(answers) if isinstance(answer, Unanswered)]:
             names = [calls[at].keys[0] for at in lost]
-            heads = await servers.ask(names, [_get_head(name) for name in names], until_s=until_s)
+            heads = await servers.ask(names, [get_head(name) for name in names], until_s=until_s)
             for at, head in zip(lost, heads, strict=True):
-                answers[at] = _settled(writes[at], tokens[at], head, lost=answers[at])
+                answers[at] = settled(writes[at], tokens[at], head, lost=answers[at])
         return [
             Written(version, bool(is_stored))
-            for version, is_stored in map(_done, (write.key for write in writes), answers)
+            for version, is_stored in map(done, (write.key for write in writes), answers)
         ]
 
-    def _own(self, write: Write[bytes], token: bytes, now_us: int) -> Call:
-        how, number = "set", 0
-        if write.version is not None:
-            how, number = "fenced", write.version
-        elif write.expected is not None:
-            how, number = "expected", write.expected
-        life_ms = _life_ms(write, now_us // 1_000)
-        head = head_around_version(write, token=token)
-        return self._call(write, (now_us, how, number, life_ms), head, self._names.channel)
-
-    def _call(
-        self,
-        write: Write[bytes],
-        condition: tuple[int, str, int, int],
-        head: tuple[bytes, bytes],
-        channel: str,
-    ) -> Call:
-        content = b"" if write.value is GONE else write.value
-        return Call((self._names.of(write.key),), (*condition, *head, content, channel))
-
     async def write_copies(
-        self, writes: Sequence[Write[bytes]], *, max_age_ms: int, announce: bool = False
+        self,
+        writes: Sequence[Write[bytes]],
+        *,
+        max_age_ms: int,
+        confirmed_at_ms: int | None = None,
+        announce: bool = False,
     ) -> None:
         """Store copies, each with the version it has below, for `max_age_ms` at most.
 
-        A tombstone stays for its time. A copy replaces one of the same version too: it was confirmed later.
-        With `announce`, every listener is told of each key and version, whether or not the copy was stored.
+        They were confirmed at `confirmed_at_ms`, by default just now. A tombstone stays for its time. A copy
+        replaces one of the same version too: it was confirmed later. With `announce`, every listener is told
+        of each key and version, whether or not the copy was stored. Where the server has no room, it drops
+        the older entry that the copy would have replaced.
         """
         servers = await self._servers()
-        for round_ in _rounds([write.key for write in writes]):
-            for page in _pages(round_):
-                now_ms = self.now_ms
-                calls = [self._copy(writes[at], now_ms, max_age_ms, announce) for at in page]
-                answers = await servers.call(WRITE, calls, until_s=self._until_s())
-                for at, answer in zip(page, answers, strict=True):
-                    _done(writes[at].key, answer)
-
-    def _copy(self, write: Write[bytes], now_ms: int, max_age_ms: int, announce: bool) -> Call:
-        assert write.version is not None, "a copy has the version that it has below"
-        life_ms = _life_ms(write, now_ms)
-        if write.value is not GONE:
-            oldest_ms = max_age_ms + GRACE_MS
-            life_ms = min(life_ms, oldest_ms) if life_ms else oldest_ms
-        head = head_around_version(write, token=_token(), confirmed_at_ms=now_ms)
-        condition = (now_ms * 1_000, "copy", write.version, life_ms)
-        return self._call(write, condition, head, self._names.channel if announce else "")
+        for page in rounds([write.key for write in writes]):
+            now_ms = self.now_ms
+            calls = [
+                copy_call(
+                    writes[at],
+                    self._names,
+                    now_ms=now_ms,
+                    confirmed_at_ms=now_ms if confirmed_at_ms is None else confirmed_at_ms,
+                    max_age_ms=max_age_ms,
+                    announce=announce,
+                )
+                for at in page
+            ]
+            answers = await servers.call(WRITE, calls, until_s=self._until_s())
+            for at, answer in zip(page, answers, strict=True):
+                done(writes[at].key, answer)
 
     # changing and removing
 
@@ -232,12 +219,12 @@ class RedisBackend(CacheBackend[bytes]):
         servers = await self._servers()
         found: dict[str, int] = {}
         by_name = {self._names.of(key): key for key in keys}
-        for page in _pages(list(by_name)):
+        for page in pages(list(by_name)):
             groups = servers.groups(page)
             calls = [Call(group, arguments) for group in groups]
             answers = await servers.call(script, calls, until_s=self._until_s())
             for group, answer in zip(groups, answers, strict=True):
-                numbers = _done(by_name[group[0]], answer)
+                numbers = done(by_name[group[0]], answer)
                 found.update(zip((by_name[name] for name in group), numbers, strict=True))
         return found
 
@@ -255,8 +242,8 @@ class RedisBackend(CacheBackend[bytes]):
         self, space: str, *, prefix: str, nested: bool
     ) -> AsyncIterator[Sequence[tuple[str, Head]]]:
         keys = await self._keys(space, prefix=prefix, nested=nested)
-        for page in _pages(keys):
-            heads = await self._read(page, _get_head, head_of, skip_damaged=True)
+        for page in pages(keys):
+            heads = await self._read(page, get_head, head_of, skip_damaged=True)
             yield list(heads.items())
 
     async def _keys(self, space: str, *, prefix: str, nested: bool) -> list[str]:
@@ -329,74 +316,3 @@ class RedisStorage(Storage[V]):
         encoding = Encoding[V](value_type=value_type, serializer=serializer, transforms=transforms)
         backend = RedisBackend(source, prefix=prefix, answer_within_ms=answer_within_ms, clock=clock)
         super().__init__(Encoded(backend, encoding), ttl_ms=ttl_ms)
-
-
-_WAS_ALIVE: Final = 2
-
-
-def _get(name: bytes) -> Command:
-    return "GET", name
-
-
-def _get_head(name: bytes) -> Command:
-    return "GETRANGE", name, 0, HEAD_BYTES - 1
-
-
-def _token() -> bytes:
-    # Not from `random`, which tests seed: writers must not take each other's writes for their own.
-    return secrets.token_hex(6).encode()
-
-
-def _life_ms(write: Write[bytes], now_ms: int) -> int:
-    """Return how long the server keeps an entry (0: for ever).
-
-    Not until when: the deadline is by the clock of the storage, the server has its own.
-    """
-    return 0 if write.deadline_ms is None else max(write.deadline_ms - now_ms, 1) + GRACE_MS
-
-
-def _done(key: str, answer: Any) -> Any:
-    """Return the answer to a change; raise why there is none."""
-    if isinstance(answer, Unanswered):
-        raise OutcomeUnknown(f"{answer}; {key!r} may or may not have been changed: look before you repeat it")
-    return _checked(key, answer)
-
-
-def _checked(key: str, answer: Any) -> Any:
-    """Return an answer; raise why there is none."""
-    if isinstance(answer, StoreError):
-        raise answer
-    if isinstance(answer, ResponseError):
-        if any(code in str(answer) for code in ("WRONGTYPE", "FOREIGN")):
-            raise foreign(key)
-        raise refusal(answer, where="Redis")
-    return answer
-
-
-def _settled(write: Write[bytes], token: bytes, found: Any, *, lost: Unanswered) -> Any:
-    """Return what a write that got no answer came to, if what is found afterwards tells."""
-    if isinstance(found, bytes) and found:
-        head = head_of(write.key, found)
-        if head.token == token:
-            return head.version, 1
-        if write.version is not None and head.version >= write.version:
-            return head.version, 0
-    # Not there says nothing: the server may do it yet.
-    return lost
-
-
-def _pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), _PAGE):
-        yield items[start : start + _PAGE]
-
-
-def _rounds(keys: Sequence[str]) -> list[list[int]]:
-    """Return positions in rounds in which no key comes twice, in the order of each key's."""
-    rounds: list[list[int]] = []
-    times: dict[str, int] = {}
-    for at, key in enumerate(keys):
-        round_ = times[key] = times.get(key, -1) + 1
-        if round_ == len(rounds):
-            rounds.append([])
-        rounds[round_].append(at)
-    return rounds

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from eliza_state.storage.backend import GONE, Mark, Write, Written, next_version, outcome_of
+from eliza_state.storage.backend import GONE, Mark, Write, Written, deadline_of, next_version, outcome_of
 from eliza_state.storage.keys import split_key
 
 Place: TypeAlias = tuple[str, str]
 """Where a row is: its namespace's text and its name."""
 Row: TypeAlias = tuple[str, str, bytes | None, int, int | None, int | None, int]
-"""The columns of a row, as `sql_schema.COLUMNS` names them."""
+"""The columns of a row, as `schema.COLUMNS` names them."""
 
 
 class Changes(NamedTuple):
@@ -43,10 +43,12 @@ class Batch:
 
     def put(self, write: Write[bytes]) -> Written:
         """Store an entry if `outcome_of` says so."""
-        key, value, deadline_ms, ttl_ms, _, _ = write
-        written = outcome_of(write, self._marks.get(key), now_us=self._now_us)
+        key, value = write.key, write.value
+        stored = self._marks.get(key)
+        written = outcome_of(write, stored, now_us=self._now_us)
         if written.is_stored:
-            self._marks[key] = Mark(written.version, deadline_ms, ttl_ms, value is GONE)
+            deadline_ms = deadline_of(write, stored)
+            self._marks[key] = Mark(written.version, deadline_ms, write.ttl_ms, value is GONE)
             self._values[key] = None if value is GONE else value
             self._changed.add(key)
         return written
@@ -92,8 +94,9 @@ class Batch:
     def was_stored(self, found: Mapping[str, Mark]) -> bool | None:
         """Tell from what is found later whether the changes were stored, all or none; `None`: unclear.
 
-        One key still as it was says no, one as it should be says yes: versions are not given twice. A key
-        that somebody else has changed since says nothing.
+        One key still as it was says no, one as it should be says yes: whoever writes a key gives it another
+        version. A key that somebody else has changed since says nothing. One that is missing as before counts
+        as still as it was, although it may have been stored and removed since.
         """
         before, after = self._found, self._marks
         changed = [key for key in self._changed if before.get(key) != after.get(key)]
@@ -109,21 +112,22 @@ class Overwriting:
 
     def __init__(self, writes: Sequence[Write[bytes]], *, now_us: int) -> None:
         self._writes = writes
-        self._now_us = now_us
+        self._now_ms = now_us // 1_000
+        self.version: Final = next_version(0, now_us=now_us)
+        """The version that a new key gets; one that is there gets the same or a higher one."""
 
     def rows(self) -> list[Row]:
-        """Return the rows in the order of their keys, under the version that is given to a new key."""
-        version = next_version(0, now_us=self._now_us)
+        """Return the rows in the order of their keys, which others lock them in too."""
+        version, now_ms = self.version, self._now_ms
         rows: list[Row] = []
-        for write in sorted(self._writes, key=itemgetter(0)):
-            value = None if write.value is GONE else write.value
-            times = (write.deadline_ms, write.ttl_ms, self._now_us // 1_000)
-            rows.append((*split_key(write.key), value, version, *times))
+        for key, value, deadline_ms, ttl_ms, *_ in sorted(self._writes, key=itemgetter(0)):
+            content = None if value is GONE else value
+            rows.append((*split_key(key), content, version, deadline_ms, ttl_ms, now_ms))
         return rows
 
     def was_stored(self, found: Mapping[str, Mark]) -> bool | None:
         """Tell what `Batch.was_stored` tells. A lower version says no, since the given one is the least."""
         versions = [found[write.key].version if write.key in found else 0 for write in self._writes]
-        if any(version < self._now_us for version in versions):
+        if any(version < self.version for version in versions):
             return False
-        return True if self._now_us in versions else None
+        return True if self.version in versions else None

@@ -9,10 +9,11 @@ from typing import Any
 import attrs
 
 from eliza_state.clock import Clock
+from eliza_state.errors import StoreError
 from eliza_state.storage.backend import Mark, Write, Written
 from eliza_state.storage.errors import OutcomeUnknown
 from eliza_state.storage.sql.batch import Batch, Overwriting
-from eliza_state.storage.sql.database import Database, Lost, LostInCommit, patiently
+from eliza_state.storage.sql.database import Database, LostInCommit, patiently
 
 
 @attrs.define(eq=False)
@@ -45,7 +46,7 @@ class Commit:
         self._jobs = jobs
         self._clock = clock
         self._keys = {key for job in jobs for key in job.keys or ()}
-        self._overwrites = database.overwrites and self._are_unconditional()
+        self._overwrites = database.statements.overwrite is not None and self._are_unconditional()
         self._batch: Batch | Overwriting = Batch({}, now_us=0)
         self._outcomes: list[Any] = []
         self._is_doubtful = False
@@ -63,24 +64,37 @@ class Commit:
         """Return what the jobs return. Raises what the database raises."""
         if not self._keys:
             return [job.act(self._batch) for job in self._jobs]
-        if self._overwrites and not self._is_doubtful:
-            return self._overwritten()
+        if self._overwrites and not self._is_doubtful and self._overwrite(wait=wait):
+            return self._outcomes
         with self._database.transaction("write", wait=wait) as session:
             found = session.lock(self._keys)
-            if not self._is_doubtful or not self._was_stored(found):
-                self._batch = batch = Batch(found, now_us=self._clock())
-                self._outcomes = [job.act(batch) for job in self._jobs]
-                session.apply(batch.changes())
+            if self._is_doubtful and self._was_stored(found):
+                return self._outcomes
             self._is_doubtful = False
+            self._batch = batch = Batch(found, now_us=self._clock())
+            self._outcomes = [job.act(batch) for job in self._jobs]
+            session.apply(batch.changes())
         return self._outcomes
 
-    def _overwritten(self) -> list[Any]:
-        jobs = [job.writes or () for job in self._jobs]
-        self._batch = batch = Overwriting(
-            [write for writes in jobs for write in writes], now_us=self._clock()
-        )
-        versions = self._database.overwrite(batch.rows())
-        return [[Written(versions[write.key], is_stored=True) for write in writes] for writes in jobs]
+    def _overwrite(self, *, wait: bool) -> bool:
+        """Store all entries without a look at what is there, and tell whether that was possible."""
+        writes = [write for job in self._jobs for write in job.writes or ()]
+        self._batch = batch = Overwriting(writes, now_us=self._clock())
+        try:
+            versions = self._database.overwrite(batch.rows(), wait=wait)
+        except LostInCommit:
+            # Which ones were higher nobody tells any more. Under a lower one, nobody replaces what they did
+            # not see: the next write that expects it is refused.
+            self._outcomes = self._stored_under(dict.fromkeys(self._keys, batch.version))
+            raise
+        if versions is not None:
+            self._outcomes = self._stored_under(versions)
+        return versions is not None
+
+    def _stored_under(self, versions: Mapping[str, int]) -> list[list[Written]]:
+        return [
+            [Written(versions[write.key], is_stored=True) for write in job.writes or ()] for job in self._jobs
+        ]
 
     def _was_stored(self, found: Mapping[str, Mark]) -> bool:
         stored = self._batch.was_stored(found)
@@ -94,8 +108,8 @@ class Commit:
         """Do it with patience; after a lost connection, look first whether it is done."""
         try:
             return patiently(self._attempt, timeout_s=timeout_s)
-        except Lost as error:
-            if self._is_doubtful:
+        except StoreError as error:
+            if self._is_doubtful and not isinstance(error, OutcomeUnknown):
                 raise OutcomeUnknown(f"{error}; it may have been done or not") from error
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -33,12 +34,17 @@ class Options:
     read_only: bool
     readers: int | None
     timeout_ms: int
+    sweep_interval_ms: float | None
 
     def __attrs_post_init__(self) -> None:
         if self.synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous is 'FULL' or 'NORMAL', got {self.synchronous!r}")
-        if self.timeout_ms <= 0 or (self.readers is not None and self.readers <= 0):
-            raise ValueError(f"expected positive numbers, got {self.timeout_ms=!r}, {self.readers=!r}")
+        for name in ("timeout_ms", "readers", "sweep_interval_ms"):
+            number = getattr(self, name)
+            if number is not None and not 0 < number < math.inf:  # false for NaN too
+                raise ValueError(f"{name} is a number above 0, got {number!r}")
+        if self.read_only and self.sweep_interval_ms is not None:
+            raise ValueError("a storage that is read only cannot be swept; leave sweep_interval_ms out")
 
     @property
     def timeout_s(self) -> float:
@@ -112,14 +118,16 @@ class Database(abc.ABC):
     """Whether reading waits for nothing but the disk, and may be done in the event loop's thread."""
     is_durable: bool = True
     """Whether what is committed survives the process."""
-    overwrites: bool = False
-    """Whether there is `overwrite`."""
     wants_maintenance: bool = False
     """Whether `maintain` should be called soon."""
 
     def __init__(self, statements: Statements) -> None:
         self.statements = statements
         """The statements for the table and the dialect."""
+
+    def at_hand(self, key: str) -> Entry[bytes] | None:
+        """Return the entry of what may be a key where reading is inline; `None` says nothing: ask `read`."""
+        return None
 
     @abc.abstractmethod
     def read(self, keys: Sequence[str]) -> dict[str, Entry[bytes]]:
@@ -141,16 +149,17 @@ class Database(abc.ABC):
         connection; `LostInCommit` where it was lost while the commit was under way.
         """
 
-    def overwrite(self, rows: Sequence[Row]) -> dict[str, int]:
-        """Store rows of different keys over what is there, in one statement; return their versions.
+    @abc.abstractmethod
+    def overwrite(self, rows: Sequence[Row], *, wait: bool = True) -> dict[str, int] | None:
+        """Store rows of different keys over what is there, without reading it; return their versions.
 
-        A row that is there gets a version above its own, and at least that of the row that is given. Raises
-        what `transaction` raises.
+        A row that is there gets a version above its own, and at least that of the row that is given. `None`
+        where this cannot be done so: then nothing was stored. Only for `statements` with an `overwrite`.
+        Raises what `transaction` raises.
         """
-        raise NotImplementedError
 
     def maintain(self) -> None:  # noqa: B027  # only files need it
-        """Do what the database needs from time to time, between transactions."""
+        """Do what the database needs from time to time, between transactions. Raises what they raise."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -159,10 +168,9 @@ class Database(abc.ABC):
 
 def entry_of(key: str, value: Any, version: Any, deadline_ms: Any, ttl_ms: Any) -> Entry[bytes]:
     """Return the entry of a row's columns. Raises `DamagedValue` for those of other types."""
-    if type(value) is bytes and type(version) is int:
-        if deadline_ms is None and ttl_ms is None:
-            return Entry(value, version)
-    elif value is not None:
+    if type(value) is bytes and type(version) is int and deadline_ms is None and ttl_ms is None:
+        return Entry(value, version)  # as nearly all are
+    if value is not None and type(value) is not bytes:
         raise DamagedValue(key, f"its column holds {type(value).__name__}, not bytes")
     mark = mark_of(key, version, deadline_ms, ttl_ms, value is None)
     return Entry(GONE if value is None else value, mark.version, mark.deadline_ms, mark.ttl_ms)
@@ -175,9 +183,12 @@ def mark_of(key: str, version: Any, deadline_ms: Any, ttl_ms: Any, is_gone: Any)
     raise DamagedValue(key, "its version, deadline or time to live is no whole number")
 
 
-def patiently(attempt: Callable[[], T], *, timeout_s: float) -> T:
-    """Repeat what raises `Busy` or `Lost` until it succeeds or the time is up; then raise the last one."""
-    deadline = time.monotonic() + timeout_s
+def patiently(attempt: Callable[[], T], *, timeout_s: float, since_s: float | None = None) -> T:
+    """Repeat what raises `Busy` or `Lost` until it succeeds or the time is up; then raise the last one.
+
+    The time begins now, or began at `since_s` by `time.monotonic`; there is one attempt at least.
+    """
+    deadline = (time.monotonic() if since_s is None else since_s) + timeout_s
     tries = 0
     while True:
         try:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import sys
 from contextlib import ExitStack
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import URL, Engine, PoolProxiedConnection, Table
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from eliza_state import sqlite
 from eliza_state.errors import StoreError
 from eliza_state.storage.sql.database import Options
 from eliza_state.storage.sql.schema import prepare
 
-# How long a read in the event loop's thread waits for a lock, which in WAL mode hardly anybody holds.
-_INLINE_WAIT_MS: Final = 500
+# How long a read waits for a lock, perhaps in the event loop's thread. In WAL mode hardly anybody holds one;
+# in other modes, reads are in threads and tried again.
+_READING_WAIT_MS: Final = 500
 
 
 class Opened(NamedTuple):
@@ -25,8 +28,8 @@ class Opened(NamedTuple):
     Checkpoints need a guard, or are left to SQLite.
     """
 
-    reading: PoolProxiedConnection
-    writing: PoolProxiedConnection
+    reading: sqlite3.Connection
+    writing: sqlite3.Connection
     guard: Engine | None
     is_file: bool
     closing: ExitStack
@@ -57,15 +60,15 @@ def _open_to_write(url: URL, table: Table, options: Options, closing: ExitStack)
     if not _is_file(writer):
         return Opened(writer, writer, None, False, closing)
     guard = _kept(sqlite.writing_engine(url, synchronous=options.synchronous), closing)
-    reading = sqlite.reading_engine(url, busy_timeout_ms=_INLINE_WAIT_MS, read_only=False)
+    reading = sqlite.reading_engine(url, busy_timeout_ms=_READING_WAIT_MS, read_only=False)
     return Opened(_held(_kept(reading, closing), closing), writer, guard, True, closing)
 
 
 def _open_to_read(url: URL, table: Table, options: Options, closing: ExitStack) -> Opened:
     if not _is_path(url):
         raise StoreError("only a file that is named by its path can be opened to be read only")
-    wait_ms = options.timeout_ms
-    reading = _kept(sqlite.reading_engine(_located(url), busy_timeout_ms=wait_ms, read_only=True), closing)
+    engine = sqlite.reading_engine(_located(url), busy_timeout_ms=_READING_WAIT_MS, read_only=True)
+    reading = _kept(engine, closing)
     prepare(reading, table, read_only=True)
     reader = _held(reading, closing)
     return Opened(reader, reader, None, True, closing)
@@ -73,17 +76,25 @@ def _open_to_read(url: URL, table: Table, options: Options, closing: ExitStack) 
 
 def _borrow(engine: Engine, table: Table, options: Options, closing: ExitStack) -> Opened:
     prepare(engine, table, read_only=options.read_only)
-    reader = _held(engine, closing)
-    if not _is_file(reader):
+    with contextlib.closing(engine.raw_connection()) as held:
+        is_file = _is_file(driver_of(held))
+    if not is_file:
         if not isinstance(engine.pool, StaticPool):
             raise StoreError(
                 "an engine for a database in memory gives each thread a database of its own; make it with"
                 " poolclass=StaticPool and connect_args={'check_same_thread': False}"
             )
-        return Opened(reader, reader, None, False, closing)
-    writer = _held(engine, closing)
-    _take(reader, f"busy_timeout={options.timeout_ms}", "query_only=ON")
-    _take(writer, "busy_timeout=0", f"synchronous={options.synchronous}")
+        shared = _held(engine, closing)
+        return Opened(shared, shared, None, False, closing)
+    if isinstance(engine.pool, StaticPool | SingletonThreadPool):
+        raise StoreError(
+            "a file is read and written through connections of the storage's own, which an engine with"
+            f" poolclass={type(engine.pool).__name__} does not give; use another, or hand over the URL"
+        )
+    reader = _taken(engine, closing)
+    _set_up(reader, f"busy_timeout={_READING_WAIT_MS}", "query_only=ON")
+    writer = _taken(engine, closing)
+    _set_up(writer, "busy_timeout=0", f"synchronous={options.synchronous}")
     return Opened(reader, writer, None, True, closing)
 
 
@@ -112,22 +123,31 @@ def _kept(engine: Engine, closing: ExitStack) -> Engine:
     return engine
 
 
-def _held(engine: Engine, closing: ExitStack) -> PoolProxiedConnection:
+def _held(engine: Engine, closing: ExitStack) -> sqlite3.Connection:
+    """Return a connection that goes back to its pool in the end."""
     held = engine.raw_connection()
     closing.callback(held.close)
-    return held
+    return driver_of(held)
 
 
-def _is_file(held: PoolProxiedConnection) -> bool:
+def _taken(engine: Engine, closing: ExitStack) -> sqlite3.Connection:
+    """Return a connection that is taken out of its pool, for good, and closed in the end."""
+    held = engine.raw_connection()
+    closing.callback(held.close)
+    driver = driver_of(held)
+    held.detach()
+    return driver
+
+
+def _is_file(driver: sqlite3.Connection) -> bool:
     # A file of no name is one that SQLite removes at the end: it belongs to one connection as well.
-    rows = driver_of(held).execute("PRAGMA database_list")
+    rows = driver.execute("PRAGMA database_list")
     return any(name == "main" and file for _, name, file in rows)
 
 
-def _take(held: PoolProxiedConnection, *pragmas: str) -> None:
-    """Take a connection out of its pool, for good, and set it up."""
-    held.detach()
-    driver = driver_of(held)
-    driver.isolation_level = None
+def _set_up(driver: sqlite3.Connection, *pragmas: str) -> None:
+    if sys.version_info >= (3, 12):
+        driver.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+    driver.isolation_level = None  # transactions are begun by statements
     for pragma in pragmas:
         driver.execute(f"PRAGMA {pragma}").close()

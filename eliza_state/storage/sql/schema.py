@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
 from eliza_state.errors import StoreError
 
@@ -46,7 +46,8 @@ class KeyText(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name in _MYSQL:
             return dialect.type_descriptor(mysql.VARBINARY(MYSQL_KEY_BYTES))
-        return dialect.type_descriptor(TEXT(collation="C" if dialect.name == "postgresql" else None))
+        # Not adapted to the dialect: of PostgreSQL's drivers, some would make it another type in the table.
+        return TEXT(collation="C" if dialect.name == "postgresql" else None)
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
         if value is None or dialect.name not in _MYSQL:
@@ -135,9 +136,13 @@ def _has_index(found: Inspector, table: Table) -> bool:
     return there.issuperset(index.name for index in table.indexes)
 
 
+def _shown(kind: TypeEngine[Any], dialect: Dialect) -> str:
+    return "of no known type" if isinstance(kind, NullType) else kind.compile(dialect)
+
+
 def _check(found: Inspector, table: Table, dialect: Dialect) -> None:
-    expected = {column.name: column.type.compile(dialect) for column in table.columns}
-    actual = {column["name"]: column["type"].compile(dialect) for column in found.get_columns(table.name)}
+    expected = {column.name: _shown(column.type, dialect) for column in table.columns}
+    actual = {column["name"]: _shown(column["type"], dialect) for column in found.get_columns(table.name)}
     keys = found.get_pk_constraint(table.name)["constrained_columns"]
     if expected != actual or keys != ["space", "name"]:
         shown = ", ".join(f"{name} {kind}" for name, kind in actual.items())

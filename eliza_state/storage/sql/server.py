@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
-from sqlalchemy import URL, Connection, Engine, Executable, Table, create_engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Dialect, Engine, Executable, Table, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from eliza_state.errors import Busy, StoreError
@@ -26,6 +26,14 @@ READERS: Final = 4
 # What a transaction may be told that may be run again: serialization failure, deadlock, lock not available,
 # and, since a row was not there when it was looked for, unique violation. PostgreSQL's, then MySQL's.
 _REPEATABLE: Final = ("40001", "40P01", "55P03", "23505", 1213, 1205, 1062)
+_FOR_MYSQL: Final = (
+    "pip install 'eliza-state[mysql]' has a driver, named by mysql+pymysql:// or mariadb+pymysql://"
+)
+_ADVICE: Final = {
+    "postgresql": "pip install 'eliza-state[postgresql]' has a driver, named by postgresql:// alone",
+    "mysql": _FOR_MYSQL,
+    "mariadb": _FOR_MYSQL,
+}
 _SECRET_OPTIONS: Final = ("password", "passwd", "passphrase", "sslpassword", "ssl_key_password")
 
 
@@ -63,8 +71,9 @@ class ServerDatabase(Database):
         super().__init__(statements)
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Whatever the application's engine does by default, a transaction is one here.
+        self._transactional = engine.execution_options(isolation_level="READ COMMITTED")
         self._owns_engine = owns_engine
-        self.overwrites = statements.overwrite is not None
         self._translated = Translation(engine.url)
 
     def read(self, keys: Sequence[str]) -> dict[str, Entry[bytes]]:
@@ -80,12 +89,6 @@ class ServerDatabase(Database):
             yield from self.fetch(statement, parameters)
 
     def fetch(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
-        try:
-            return self._fetch_once(statement, parameters)
-        except Lost:  # a connection that the server closed while it lay in the pool; now the pool is fresh
-            return self._fetch_once(statement, parameters)
-
-    def _fetch_once(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
         with self._translated("read"), self._autocommit.connect() as connection:
             return connection.execute(statement, parameters).all()
 
@@ -93,14 +96,14 @@ class ServerDatabase(Database):
     def transaction(self, purpose: str, *, wait: bool = True) -> Generator[Session]:
         with (
             self._translated(purpose),
-            self._engine.connect() as connection,
+            self._transactional.connect() as connection,
             connection.begin() as transaction,
         ):
             yield ServerSession(connection, self.statements)
             with self._committing():
                 transaction.commit()
 
-    def overwrite(self, rows: Sequence[Row]) -> dict[str, int]:
+    def overwrite(self, rows: Sequence[Row], *, wait: bool = True) -> dict[str, int]:
         assert self.statements.overwrite is not None
         parameters = self.statements.for_rows(COLUMNS, rows)
         with self._translated("write"), self._autocommit.connect() as connection, self._committing():
@@ -133,6 +136,8 @@ class Translation:
         try:
             yield
         except SQLAlchemyError as error:
+            if isinstance(error, StatementError):
+                error.hide_parameters = True  # they are values, which an engine of the application's may show
             text = str(getattr(error, "orig", None) or error).strip()
             shown = self._without_secrets(text)
             translated = _kind_of(error)(f"cannot {purpose}: {shown}")
@@ -150,14 +155,20 @@ def _kind_of(error: SQLAlchemyError) -> Callable[[str], StoreError]:
         return Busy
     if not isinstance(error, DBAPIError):
         return StoreError
-    cause: Any = error.orig
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or (*cause.args, None)[0]
+    code = _code_of(error.orig)
     if code in _REPEATABLE:
         return Busy
     # What comes before there is a connection; MySQL's clients number such errors from 2000.
     has_no_answer = code is None or code in range(2_000, 3_000)
     is_about_connection = isinstance(error, OperationalError | InterfaceError) and error.statement is None
     return Lost if error.connection_invalidated or (is_about_connection and has_no_answer) else StoreError
+
+
+def _code_of(cause: Any) -> str | int | None:
+    """Return the SQLSTATE of PostgreSQL or the number of MySQL that a driver's error has, if any."""
+    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    number = next(iter(cause.args), None)  # the drivers of PostgreSQL have a text there
+    return state or (number if isinstance(number, int) else None)
 
 
 def open_server(place: URL | Engine, table: Table, options: Options) -> ServerDatabase:
@@ -184,8 +195,26 @@ def _made(url: URL, options: Options) -> Engine:
         arguments = {"connect_timeout": max(2, options.timeout_ms // 1_000)}  # libpq takes no less than 2 s
     connections = (options.readers or READERS) + 1
     try:
-        return create_engine(
+        engine = create_engine(
             url, pool_size=connections, max_overflow=0, hide_parameters=True, connect_args=arguments
         )
     except ImportError as error:
-        raise StoreError(f"cannot open the database: {error}; install the driver, or name another") from None
+        raise StoreError(f"cannot open the database: {error}; {_ADVICE[url.get_backend_name()]}") from None
+    event.listen(engine, "connect", partial(_set_up, dialect=engine.dialect, timeout_ms=options.timeout_ms))
+    return engine
+
+
+def _set_up(connection: Any, _record: Any, *, dialect: Dialect, timeout_ms: int) -> None:
+    """Prepare a connection of the driver's that is new."""
+    if dialect.name == "postgresql":
+        bound = f"SET lock_timeout = {timeout_ms:d}"
+    else:
+        bound = f"SET SESSION innodb_lock_wait_timeout = {max(1, timeout_ms // 1_000):d}"
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(bound)
+    connection.commit()
+    if dialect.driver == "psycopg":
+        from psycopg.types.array import ListBinaryDumper  # noqa: PLC0415  # there is no psycopg elsewhere
+
+        # As text, arrays take a batch of small values twice as long as all the rest of it.
+        connection.adapters.register_dumper(list, ListBinaryDumper)

@@ -21,9 +21,10 @@ from eliza_state import sqlite
 from eliza_state.errors import Busy
 from eliza_state.storage.backend import Entry, Mark
 from eliza_state.storage.keys import split_key
-from eliza_state.storage.sql.batch import Changes, Place
+from eliza_state.storage.sql.batch import Changes, Place, Row
 from eliza_state.storage.sql.database import Database, Session, entry_of, mark_of
 from eliza_state.storage.sql.files import Opened, driver_of
+from eliza_state.storage.sql.schema import COLUMNS
 from eliza_state.storage.sql.statements import KEY, Statements
 
 # As in the journal: a longer log is no better.
@@ -41,7 +42,7 @@ class _Text(NamedTuple):
     given: Mapping[str, Any]
 
     def pick(self, parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return parameters in the order of the statement."""
+        """Return parameters in the order of the statement, with those that it brings along, as a limit."""
         return tuple(parameters[name] if name in parameters else self.given[name] for name in self.names)
 
     def picker(self, columns: Sequence[str]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
@@ -94,7 +95,23 @@ class SqliteSession(Session):
 
     def apply(self, changes: Changes) -> None:
         super().apply(changes)
-        self.written_bytes += sum(len(row[2] or b"") for row in (*changes.new, *changes.changed))
+        self._count_values(changes.new)
+        self._count_values(changes.changed)
+
+    def overwrite(self, rows: Sequence[Row]) -> bool:
+        """Store rows over those of lower versions, and tell whether all of them were stored."""
+        assert self.statements.overwrite is not None
+        before = self._driver.total_changes
+        self.change(self.statements.overwrite, COLUMNS, rows)
+        self._count_values(rows)
+        return self._driver.total_changes - before == len(rows)
+
+    def _count_values(self, rows: Sequence[Row]) -> None:
+        self.written_bytes += sum([len(row[2] or b"") for row in rows])
+
+
+class _ClockIsBehind(Exception):
+    """A row has a version that is as high as the one given to new ones."""
 
 
 class SqliteDatabase(Database):
@@ -104,37 +121,45 @@ class SqliteDatabase(Database):
         super().__init__(statements)
         reading, writing, self._guard, self.is_durable, self._closing = opened
         self._texts = _Texts()
-        self._writer = driver_of(writing)
+        self._read_sql = self._texts[statements.read].sql
+        self._look_sql = self._texts[statements.look].sql
+        self._writer = writing
         self._lock = threading.Lock()
         self._density = 1.0
         self._session = SqliteSession(self._writer, statements, self._texts)
-        self._reader = driver_of(reading)
+        self._reader = reading
         self._cursor = self._reader.cursor()
+        self._closing.callback(self._cursor.close)
         self._reading_lock = self._lock if reading is writing else threading.Lock()
         # With another kind of journal, a commit keeps readers out for as long as the disk takes.
         self.is_inline = self._reader.execute("PRAGMA journal_mode").fetchone()[0] in ("wal", "memory")
 
     # Reading: without context managers made of generators, which would take as long as the query
 
-    def read(self, keys: Sequence[str]) -> dict[str, Entry[bytes]]:
-        return {key: entry_of(key, *row) for key, row in self._rows(self.statements.read, keys)}
-
-    def look(self, keys: Sequence[str]) -> dict[str, Mark]:
-        return {key: mark_of(key, *row) for key, row in self._rows(self.statements.look, keys)}
-
-    def _rows(self, statement: Executable, keys: Sequence[str]) -> list[tuple[str, tuple[Any, ...]]]:
-        sql = self._texts[statement].sql
-        execute = self._cursor.execute
-        found: list[tuple[str, tuple[Any, ...]]] = []
+    def at_hand(self, key: str) -> Entry[bytes] | None:
         try:
             with self._reading_lock:
-                for key in keys:
-                    row = execute(sql, split_key(key)).fetchone()
-                    if row is not None:
-                        found.append((key, row))
+                row = self._cursor.execute(self._read_sql, split_key(key)).fetchone()
+        except UnicodeEncodeError:  # a lone surrogate: it is no key
+            return None
         except sqlite3.Error as error:
             raise sqlite.translation("read", error) from error
-        return found
+        return None if row is None else entry_of(key, *row)
+
+    def read(self, keys: Sequence[str]) -> dict[str, Entry[bytes]]:
+        return {key: entry_of(key, *row) for key, row in self._rows(self._read_sql, keys)}
+
+    def look(self, keys: Sequence[str]) -> dict[str, Mark]:
+        return {key: mark_of(key, *row) for key, row in self._rows(self._look_sql, keys)}
+
+    def _rows(self, sql: str, keys: Sequence[str]) -> list[tuple[str, tuple[Any, ...]]]:
+        execute = self._cursor.execute
+        try:
+            with self._reading_lock:
+                rows = [(key, execute(sql, split_key(key)).fetchone()) for key in keys]
+        except sqlite3.Error as error:
+            raise sqlite.translation("read", error) from error
+        return [(key, row) for key, row in rows if row is not None]
 
     def fetch(self, statement: Executable, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
         text = self._texts[statement]
@@ -153,6 +178,17 @@ class SqliteDatabase(Database):
         finally:
             self._lock.release()
 
+    def overwrite(self, rows: Sequence[Row], *, wait: bool = True) -> dict[str, int] | None:
+        # With a version above all that are there, as the clock's nearly always is, it takes one statement a
+        # row. Else it is given up: to ask for the versions as well would take half as long again.
+        try:
+            with self.transaction("write", wait=wait):
+                if not self._session.overwrite(rows):
+                    raise _ClockIsBehind
+        except _ClockIsBehind:
+            return None
+        return {space + name: version for space, name, _, version, *_ in rows}
+
     @property
     def wants_maintenance(self) -> bool:  # type: ignore[override]
         return self._guard is not None and self._session.written_bytes * self._density > _CHECKPOINT_BYTES
@@ -165,21 +201,20 @@ class SqliteDatabase(Database):
         """
         if self._guard is None:
             return
-        supposed = max(self._session.written_bytes, _PAGE_BYTES)
-        self._session.written_bytes = 0
         with (
             self._lock,
             sqlite.translated("checkpoint"),
             contextlib.closing(self._guard.raw_connection()) as held,
             _begun(driver_of(held), "checkpoint"),
         ):
+            supposed = max(self._session.written_bytes, _PAGE_BYTES)
+            self._session.written_bytes = 0
             _, pages, _ = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         # Keys that lie side by side share pages; nobody else tells how many.
         self._density = min(max(pages * _PAGE_BYTES / supposed, _LEAST_DENSITY), 1.0)
 
     def close(self) -> None:
         with self._lock, sqlite.translated("close"):
-            self._cursor.close()
             self._closing.close()
 
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 
 from eliza_state.storage.sql.schema import COLUMNS, KeyText
 
@@ -130,7 +130,7 @@ def statements_for(table: Table, form: Form) -> Statements:
         names=names.limit(PAGE_ROWS),
         spaces=spaces.limit(PAGE_ROWS),
         clear=delete(table).where(_is_within(c.space)),
-        overwrite=_overwrite(table) if form is Form.ARRAYS else None,
+        overwrite=_overwrite(table, form),
     )
 
 
@@ -187,14 +187,23 @@ def _insert(table: Table, form: Form) -> Executable:
     return insert(table).values({name: _bound(name) for name in COLUMNS})
 
 
-def _overwrite(table: Table) -> Executable:
-    statement = postgresql.insert(table)
-    given = _arrays(table, COLUMNS)
-    statement = statement.from_select(COLUMNS, select(*(given.c[name] for name in COLUMNS)))
-    new: dict[str, Any] = {name: statement.excluded[name] for name in COLUMNS[2:]}
-    new["version"] = func.greatest(table.c.version + 1, statement.excluded.version)
-    updating = statement.on_conflict_do_update(index_elements=KEY, set_=new)
-    return updating.returning(table.c.space, table.c.name, table.c.version)
+def _overwrite(table: Table, form: Form) -> Executable | None:
+    """Return what stores rows over those there are: all and their versions, or those of lower versions."""
+    if form is Form.EACH:
+        each = sqlite.insert(table).values({name: _bound(name) for name in COLUMNS})
+        changed = {name: each.excluded[name] for name in COLUMNS[2:]}
+        is_higher = each.excluded.version > table.c.version
+        return each.on_conflict_do_update(index_elements=KEY, set_=changed, where=is_higher)
+    if form is Form.ARRAYS:
+        given = _arrays(table, COLUMNS)
+        rows = select(*(given.c[name] for name in COLUMNS))
+        together = postgresql.insert(table).from_select(COLUMNS, rows)
+        newer = func.greatest(table.c.version + 1, together.excluded.version)
+        new: dict[str, Any] = {name: together.excluded[name] for name in COLUMNS[2:]}
+        new["version"] = newer
+        updating = together.on_conflict_do_update(index_elements=KEY, set_=new)
+        return updating.returning(table.c.space, table.c.name, table.c.version)
+    return None
 
 
 def _update(table: Table, form: Form, columns: Sequence[str]) -> Executable:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,7 +23,7 @@ from eliza_state.storage.backend import Backend, Entry, Mark, Marks, Write, Writ
 from eliza_state.storage.encoding import Encoding, Transform
 from eliza_state.storage.expiry import check_ttl
 from eliza_state.storage.sql.batch import Batch
-from eliza_state.storage.sql.database import Options, Session, mark_of
+from eliza_state.storage.sql.database import Options, Session, mark_of, patiently
 from eliza_state.storage.sql.opening import open_database
 from eliza_state.storage.sql.scan import scans_of
 from eliza_state.storage.sql.schema import key_value_table
@@ -60,16 +61,18 @@ class SqlBackend(Backend[bytes]):
         clock: Clock = now_us,
     ) -> None:
         super().__init__(clock=clock)
-        interval_ms = check_ttl(sweep_interval_ms)
-        if interval_ms is not None and read_only:
-            raise ValueError("a storage that is read only cannot be swept; leave sweep_interval_ms out")
         options = Options(
-            synchronous=synchronous, read_only=read_only, readers=readers, timeout_ms=timeout_ms
+            synchronous=synchronous,
+            read_only=read_only,
+            readers=readers,
+            timeout_ms=timeout_ms,
+            sweep_interval_ms=sweep_interval_ms,
         )
         self._database = open_database(url, key_value_table(table), options)
         self.is_inline = self._database.is_inline
         self.is_durable = self._database.is_durable
         self._read_only = read_only
+        self._timeout_s = options.timeout_s
         self._is_closed = False
         self._threads = ThreadPoolExecutor(readers or READERS, thread_name_prefix="eliza-storage-reader")
         self._writer = Writer(
@@ -77,11 +80,14 @@ class SqlBackend(Backend[bytes]):
             clock=clock,
             timeout_s=options.timeout_s,
             on_end=self._threads.shutdown,
-            on_idle=None if interval_ms is None else self._sweep_some,
-            interval_s=None if interval_ms is None else interval_ms / 1_000,
+            on_idle=None if sweep_interval_ms is None else self._sweep_some,
+            interval_s=None if sweep_interval_ms is None else sweep_interval_ms / 1_000,
         )
 
     # Reading
+
+    def at_hand(self, key: str) -> Entry[bytes] | None:
+        return self._database.at_hand(key) if self.is_inline and not self._is_closed else None
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Entry[bytes]]:
         if self.is_inline and not self._is_closed:
@@ -116,7 +122,14 @@ class SqlBackend(Backend[bytes]):
 
     async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        # The wait for a thread counts: while there is no connection, a thousand readers end as soon as one.
+        attempts = partial(
+            patiently,
+            partial(function, *arguments),
+            timeout_s=self._timeout_s,
+            since_s=time.monotonic(),
+        )
+        return await asyncio.get_running_loop().run_in_executor(self._threads, attempts)
 
     # Writing
 
@@ -183,10 +196,14 @@ class SqlStorage(Storage[V]):
     live unless said otherwise.
 
     With `sweep_interval_ms`, what is past its deadline is removed that often, by a thread; without it, by
-    `sweep()` only. A lock that somebody else holds and a lost connection are waited out for `timeout_ms`.
+    `sweep()` only. A lock that somebody else holds (`Busy`) and a lost connection are waited out for
+    `timeout_ms`; on an engine of the application's, the server decides how long it waits for a lock.
     In SQLite, `synchronous` is `FULL` (what is acknowledged survives a power cut) or `NORMAL` (a killed
     process). On a server, up to `readers` threads read at once (4 unless said otherwise). With `read_only`
     nothing is created or written, and what would write raises `StoreError`.
+
+    Where the connection was lost while a write was committed, it is found out whether that was done; what
+    cannot be found out raises `OutcomeUnknown`. Any other error means that nothing was stored.
 
     Opening connects, and blocks meanwhile. It raises `StoreError` for a database that cannot be used and for
     a table of other columns, `ValueError` for options that do not fit the database.

@@ -73,23 +73,20 @@ class Writer:
 
     # In the event loop
 
-    async def put(self, writes: Sequence[Write[bytes]]) -> list[Written]:
+    def put(self, writes: Sequence[Write[bytes]]) -> asyncio.Future[list[Written]]:
         """Store entries; otherwise as `write`."""
-        result: list[Written] = await self._submit(Job.of_writes(writes))
-        return result
+        return self._submit(Job.of_writes(writes))
 
-    async def write(self, keys: Sequence[str], act: Callable[[Batch], T]) -> T:
+    def write(self, keys: Sequence[str], act: Callable[[Batch], T]) -> asyncio.Future[T]:
         """Act on the entries of some keys, together with others who want to, and return what `act` does.
 
-        Raises `StoreError`; then nothing was stored, except with `OutcomeUnknown`.
+        What is awaited raises `StoreError`; then nothing was stored, except with `OutcomeUnknown`.
         """
-        result: T = await self._submit(Job(act, keys))
-        return result
+        return self._submit(Job(act, keys))
 
-    async def alone(self, act: Callable[[Session], T]) -> T:
+    def alone(self, act: Callable[[Session], T]) -> asyncio.Future[T]:
         """Act in a transaction of one's own, after all that was handed over before."""
-        result: T = await self._submit(Job(act))
-        return result
+        return self._submit(Job(act))
 
     def _submit(self, job: Job) -> asyncio.Future[Any]:
         if self._ended is not None:
@@ -162,9 +159,9 @@ class Writer:
                 self._is_working = False
                 _settle(jobs, outcomes)
             if self._database.wants_maintenance:
-                self._quietly(self._database.maintain)
+                self._maintain()
             if self._on_idle is not None and time.monotonic() >= self._due:
-                self._quietly(self._idle)
+                self._idle(self._on_idle)
         assert self._ended is not None
         try:
             self._on_end()
@@ -223,17 +220,25 @@ class Writer:
         finally:
             self._recent_s += _SMOOTHING * (time.perf_counter() - started - self._recent_s)
 
-    def _idle(self) -> None:
-        assert self._on_idle is not None
-        if not self._alone(self._on_idle):
+    def _idle(self, act: Callable[[Session], bool]) -> None:
+        is_done = True
+        try:
+            with self._database.transaction("sweep") as session:
+                is_done = not act(session)
+        except Busy:  # another process writes: there is no hurry
+            pass
+        except Exception as error:  # noqa: BLE001  # nobody waits for it, and the thread must go on
+            _logger.warning("a SQL storage could not be swept, it is tried again: %s", error)
+        if is_done:
             self._due = time.monotonic() + (self._interval_s or 0.0)
 
-    def _quietly(self, function: Callable[[], None]) -> None:
+    def _maintain(self) -> None:
         try:
-            function()
+            self._database.maintain()
+        except Busy:  # another process writes: the next commit brings the next attempt
+            pass
         except Exception as error:  # noqa: BLE001  # nobody waits for it, and the thread must go on
-            self._due = time.monotonic() + (self._interval_s or 0.0)
-            _logger.warning("what a SQL storage does now and then failed, it is tried again: %s", error)
+            _logger.warning("a SQL storage could not be maintained, it is tried again: %s", error)
 
 
 def _may_share(first: Job, second: Job) -> bool:
@@ -267,7 +272,10 @@ def _tell(pairs: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
     for future, outcome in pairs:
         if future.done():  # its caller was cancelled
             continue
-        if isinstance(outcome, StateError):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+        try:
+            if isinstance(outcome, StateError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        except RuntimeError:  # of a loop that was closed before it flushed: nobody waits any more
+            continue

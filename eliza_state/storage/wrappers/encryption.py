@@ -139,8 +139,7 @@ async def rewrap(storage: Storage[Any]) -> Rewrapped:
     """Seal anew what is not sealed with the current key, in this namespace and all below it.
 
     Values in plain are sealed if the storage's `Encryption` accepts them. It may run while others write, may
-    be stopped at any point and run again, and changes no value and no deadline; versions grow. An entry that
-    others touch at the same moment may keep the deadline it had before. Values are not
+    be stopped at any point and run again, and changes no value and no deadline; versions grow. Values are not
     deserialized. Raises `ValueError` for a storage without encryption.
     """
     encoded = wrapped(storage.backend, Encoded)
@@ -197,4 +196,6 @@ class _Rewrap:
         except (DamagedValue, ValueTooLarge) as error:
             self.fail(error)
             return None
-        return Write(key, sealed, entry.deadline_ms, entry.ttl_ms, expected=entry.version)
+        return Write(
+            key, sealed, entry.deadline_ms, entry.ttl_ms, expected=entry.version, keeps_deadline=True
+        )

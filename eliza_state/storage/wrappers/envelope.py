@@ -98,14 +98,14 @@ class NativeEnvelopes(Around[Envelope, Any]):
         moved = [_moved(key, entry) for key, entry in found.items() if _has_deadline_inside(entry)]
         if not moved:
             return found
-        found.update({item.key: item.seen._replace(value=item.envelope) for item in moved})
+        found.update({item.key: item.seen for item in moved})
         if not self._is_dry:
             # What was read is right whether or not it can be kept; the next reader tries again.
             with contextlib.suppress(StateError):
                 versions = await self.replace(moved)
                 found.update(
                     {
-                        item.key: found[item.key]._replace(version=version)
+                        item.key: item.seen._replace(value=item.envelope, version=version)
                         for item, version in zip(moved, versions, strict=True)
                         if version is not None
                     }
@@ -118,7 +118,14 @@ class NativeEnvelopes(Around[Envelope, Any]):
         `None` stands for one that was not stored, because another was written meanwhile.
         """
         writes = [
-            Write(key, sealed(envelope), seen.deadline_ms, seen.ttl_ms, expected=seen.version)
+            Write(
+                key,
+                sealed(envelope),
+                seen.deadline_ms,
+                seen.ttl_ms,
+                expected=seen.version,
+                keeps_deadline=not _is_moving(seen),
+            )
             for key, seen, envelope in replacements
         ]
         return [outcome.version if outcome.is_stored else None for outcome in await self.inner.write(writes)]
@@ -158,12 +165,18 @@ def _entry(entry: Entry[Any], envelope: Envelope) -> Entry[Envelope]:
 
 
 def _raw(write: Write[Envelope]) -> Write[Any]:
-    key, value, *rest = write
-    return Write(key, GONE if value is GONE else sealed(value), *rest)
+    key, value, deadline_ms, ttl_ms, expected, version, keeps_deadline = write
+    content = GONE if value is GONE else sealed(value)
+    return Write(key, content, deadline_ms, ttl_ms, expected, version, keeps_deadline)
 
 
 def _has_deadline_inside(entry: Entry[Envelope]) -> bool:
     return entry.value is not GONE and entry.value.deadline_ms is not None
+
+
+def _is_moving(entry: Entry[Envelope]) -> bool:
+    """Tell whether an entry has the deadline that stands inside it, and the stored one has another yet."""
+    return _has_deadline_inside(entry) and entry.deadline_ms == entry.live_value.deadline_ms
 
 
 def _moved(key: str, entry: Entry[Envelope]) -> Replacement:

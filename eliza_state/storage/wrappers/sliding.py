@@ -27,7 +27,7 @@ class SlidingBackend(Wrapper[T]):
 
 
 def _rolled(entry: Entry[T], now_ms: int) -> Entry[T]:
-    # Whoever writes what was read back under its deadline must not undo the touch.
+    # The reader is told the deadline that the key has by now.
     assert entry.ttl_ms is not None
     return entry._replace(deadline_ms=now_ms + entry.ttl_ms)
 

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Write, Written, outcome_of
+from eliza_state.storage.backend import (
+    GONE,
+    Backend,
+    Entry,
+    Mark,
+    Write,
+    Written,
+    deadline_of,
+    outcome_of,
+)
 from eliza_state.storage.keys import space_of
 from eliza_state.storage.storage import Storage
 from eliza_state.testing.clocks import ManualClock
@@ -22,13 +31,17 @@ _LONG_AFTER_MS: Final = 3_600_000
 
 
 class Attempt(NamedTuple):
-    """A write that is tried some time after another; `expects` says which version, if any."""
+    """A write that is tried some time after another; `expects` says which version, if any.
+
+    `keeps` says that the deadline stays, where there is one to keep.
+    """
 
     name: str
     value: Any
     ttl_ms: int | None
     expects: str
     version: int | None
+    keeps: bool
     after_ms: int
 
     def write(self, key: str, held: Mark | None, *, now_ms: int) -> Write[Any]:
@@ -39,7 +52,16 @@ class Attempt(NamedTuple):
             self.expects
         ]
         deadline_ms = None if ttl_ms is None else now_ms + ttl_ms
-        return Write(key, self.value, deadline_ms, ttl_ms, expected, self.version)
+        keeps = self.keeps and bool(live) and expected == live and self.version is None
+        return Write(
+            key,
+            self.value,
+            deadline_ms,
+            ttl_ms,
+            expected,
+            self.version,
+            keeps_deadline=keeps and self.value is not GONE,
+        )
 
 
 ATTEMPTS: Final = st.builds(
@@ -49,6 +71,7 @@ ATTEMPTS: Final = st.builds(
     ttl_ms=st.sampled_from([None, _TTL_MS]),
     expects=st.sampled_from(["nothing", "the live version", "no key", "another version"]),
     version=st.sampled_from([None, None, None, 1, 5, 10**15, 10**16]),
+    keeps=st.booleans(),
     after_ms=st.sampled_from([-1_000, 0, 1, _TTL_MS]),
 )
 
@@ -175,7 +198,8 @@ class BackendContract(StorageFixtures):
             assert written.version == by_the_rule.version
         mark = (await backend.look([write.key])).get(write.key)
         if written.is_stored:
-            assert mark == Mark(written.version, write.deadline_ms, write.ttl_ms, write.value is GONE)
+            deadline_ms = deadline_of(write, held)
+            assert mark == Mark(written.version, deadline_ms, write.ttl_ms, write.value is GONE)
         else:
             assert mark == held
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
 
+from eliza_state.storage.backend import Mark, Write, Written
 from eliza_state.storage.errors import StaleValue
 from eliza_state.storage.storage import Storage
+from eliza_state.storage.wrapper import Wrapper
 from eliza_state.testing.clocks import ManualClock
 from eliza_state.testing.storages.fixtures import (
     MISSING,
@@ -96,6 +98,14 @@ async def _answer(ask: Ask, store: Storage[Any]) -> Any:
 
 def _expected(cases: Mapping[str, tuple[Ask, Any]]) -> dict[str, Any]:
     return {name: answer for name, (_, answer) in cases.items()}
+
+
+class _Touching(Wrapper[Any]):
+    """A backend where somebody else touches a key between its reading and its writing."""
+
+    async def write(self, writes: Sequence[Write[Any]]) -> Sequence[Written]:
+        await self.inner.touch([write.key for write in writes])
+        return await self.inner.write(writes)
 
 
 class DeadlineContract(StorageFixtures):
@@ -245,6 +255,47 @@ class DeadlineContract(StorageFixtures):
 
         assert await store.touch("key")
         assert (await entry_of(store, "key")).deadline_ms is None
+
+    async def test_an_update_does_not_undo_a_touch(
+        self, storage: Storage[Any], store: Storage[Any], clock: ManualClock
+    ) -> None:
+        await store.set("key", 1, ttl_ms=_TTL_MS)
+        clock.advance(ms=_TTL_MS - 1)
+        touching = Storage(_Touching(storage.backend)).namespace(*store.names)
+        assert await touching.update("key", lambda value: value + 1) == 2
+        clock.advance(ms=_TTL_MS - 1)
+        before = await store.has("key")
+        clock.advance(ms=1)
+
+        assert (before, await store.has("key")) == (True, False)
+
+    @pytest.mark.parametrize("ttl_ms", [_TTL_MS, None])
+    async def test_a_write_may_keep_the_deadline_that_is_stored(
+        self, store: Storage[Any], clock: ManualClock, ttl_ms: int | None
+    ) -> None:
+        await store.set("key", 1, ttl_ms=ttl_ms)
+        full = full_key_of(store, "key")
+        seen = (await store.backend.look([full]))[full]
+        clock.advance(ms=1_000)
+        await store.touch("key")
+        (written,) = await store.backend.write(
+            [Write(full, 2, seen.deadline_ms, seen.ttl_ms, expected=seen.version, keeps_deadline=True)]
+        )
+
+        deadline_ms = None if ttl_ms is None else clock() // 1_000 + ttl_ms
+        assert (await store.backend.look([full]))[full] == Mark(written.version, deadline_ms, ttl_ms)
+        assert await store.get("key") == 2
+
+    async def test_a_write_that_keeps_the_deadline_replaces_no_other_version(
+        self, store: Storage[Any], clock: ManualClock
+    ) -> None:
+        seen = await store.set("key", 1, ttl_ms=_TTL_MS)
+        version = await store.set("key", 2, ttl_ms=_TTL_MS)
+        full = full_key_of(store, "key")
+        written = await store.backend.write([Write(full, 3, expected=seen, keeps_deadline=True)])
+
+        assert list(written) == [Written(version, is_stored=False)]
+        assert await store.get("key") == 2
 
     # sweeping
 

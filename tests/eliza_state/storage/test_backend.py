@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from eliza_state.storage import MemoryStorage
-from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Write, Written, next_version, outcome_of
+from eliza_state.storage.backend import (
+    GONE,
+    Backend,
+    Entry,
+    Mark,
+    Write,
+    Written,
+    deadline_of,
+    next_version,
+    outcome_of,
+)
 from eliza_state.storage.memory import MemoryBackend
 from eliza_state.storage.table import Table
 from eliza_state.testing import ManualClock
@@ -63,6 +73,31 @@ def test_the_version_of_a_copy_goes_before_an_expectation():
     outcome = outcome_of(Write("a", 1, expected=0, version=501), STAYS, now_us=NOW_US)
 
     assert Written(501, is_stored=True) == outcome
+
+
+@pytest.mark.parametrize("stored", [None, ALIVE, STAYS])
+def test_an_entry_gets_the_deadline_of_its_write(stored):
+    assert 7_000 == deadline_of(Write("a", 1, 7_000, 10), stored)
+
+
+@pytest.mark.parametrize("stored", [ALIVE, STAYS])
+def test_a_write_that_keeps_the_deadline_leaves_that_of_what_is_stored(stored):
+    write = Write("a", 1, 7_000, 10, expected=500, keeps_deadline=True)
+
+    assert stored.deadline_ms == deadline_of(write, stored)
+
+
+@pytest.mark.parametrize(
+    ("write", "stored"),
+    [
+        (Write("a", 1, keeps_deadline=True), STAYS),
+        (Write("a", 1, expected=0, keeps_deadline=True), PAST),
+        (Write("a", 1, expected=500, keeps_deadline=True), None),
+    ],
+)
+def test_only_the_deadline_of_an_expected_version_can_be_kept(write, stored):
+    with pytest.raises(AssertionError, match="only"):
+        deadline_of(write, stored)
 
 
 @pytest.mark.parametrize(("stored", "version"), [(0, 10), (9, 10), (10, 11), (99, 100)])

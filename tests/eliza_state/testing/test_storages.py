@@ -138,6 +138,11 @@ class IgnoresVersions(MemoryBackend):
         return await super().write([write._replace(expected=None) for write in writes])
 
 
+class UndoesTouches(MemoryBackend):
+    async def write(self, writes):
+        return await super().write([write._replace(keeps_deadline=False) for write in writes])
+
+
 class ClearsNeighbours(MemoryBackend):
     async def clear(self, space):
         await super().clear(space.rstrip("/"))
@@ -179,6 +184,10 @@ class TestIgnoresVersions(Broken):
     backend_type = IgnoresVersions
 
 
+class TestUndoesTouches(Broken):
+    backend_type = UndoesTouches
+
+
 class TestClearsNeighbours(Broken):
     backend_type = ClearsNeighbours
 
@@ -200,6 +209,7 @@ REVEALED_BY = {
     "LosesFalsy": "test_a_falsy_value_is_a_value",
     "ForgetsDeadlines": "test_a_key_is_dead_exactly_at_its_deadline",
     "IgnoresVersions": "test_a_stale_version_changes_nothing",
+    "UndoesTouches": "test_an_update_does_not_undo_a_touch",
     "ClearsNeighbours": "test_clearing_spares_the_neighbours",
     "IsNeverClosed": "test_a_closed_storage_refuses",
     "HoldsOneAtATime": "test_a_cancelled_operation_is_done_or_not[set]",

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import errno
 import itertools
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 
 from eliza_serializers import Secret
-from eliza_state.errors import Busy, StoreError
-from eliza_state.files import Files, StrPath
+from eliza_state.errors import StoreError
 from eliza_state.storage.backend import GONE, Entry, Write
 from eliza_state.storage.disk.file import FileBackend, FileStorage
 from eliza_state.storage.errors import StaleValue
 from eliza_state.storage.wrappers.compression import Compression
-from eliza_state.testing import START, CrashFiles, FailingFiles, ManualClock
+from eliza_state.testing import CrashFiles, FailingFiles, ManualClock
 from eliza_state.testing.storages import StorageContract
-
-HOUR_MS = 3_600_000
-PATIENCE_S = 30
-NOW_US = ManualClock(START)()
-NOW_MS = NOW_US // 1_000
+from tests.eliza_state.storage.disk.opening import (
+    HOUR_MS,
+    NOW_MS,
+    NOW_US,
+    Open,
+    content_of,
+    put,
+    text_of,
+)
 
 
 class TestFileStorage(StorageContract):
@@ -56,86 +54,6 @@ class TestDurableFileStorage(StorageContract):
     @pytest.fixture
     def reopen(self, tmp_path: FilePath, clock: ManualClock) -> Any:
         return lambda: FileStorage[Any](tmp_path / "state.json", clock=clock)
-
-
-class Watched(Files):
-    """Files that count the writes, and make them wait or fail as they are told."""
-
-    def __init__(self) -> None:
-        self.replaced = threading.Semaphore(0)
-        self.begun = threading.Semaphore(0)
-        self.count = 0
-        self.error: OSError | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def replace(self, source: StrPath, target: StrPath) -> None:
-        self.begun.release()
-        assert self.gate.wait(PATIENCE_S)
-        if self.error is not None:
-            raise self.error
-        super().replace(source, target)
-        self.count += 1
-        self.replaced.release()
-
-    async def until_begun(self) -> None:
-        assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE_S)
-
-    async def until_replaced(self) -> None:
-        assert await asyncio.to_thread(self.replaced.acquire, timeout=PATIENCE_S)
-
-
-FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-Open = Callable[..., FileBackend]
-
-
-@pytest.fixture
-def path(tmp_path: FilePath) -> FilePath:
-    return tmp_path / "state.json"
-
-
-@pytest.fixture
-def files() -> Watched:
-    return Watched()
-
-
-@pytest.fixture
-async def open_file(path: FilePath, files: Watched) -> AsyncIterator[Open]:
-    """Open backends in the file of the test, written by hand or at once; they are closed in the end."""
-    opened: list[FileBackend] = []
-
-    def open_one(**options: Any) -> FileBackend:
-        options = {"flush_interval_ms": HOUR_MS, "files": files, "clock": ManualClock(), **options}
-        opened.append(FileBackend(options.pop("path", path), **options))
-        return opened[-1]
-
-    yield open_one
-    files.error = None
-    files.gate.set()
-    for backend in opened:
-        await backend.close()
-
-
-def text_of(path: FilePath) -> str:
-    return path.read_text()
-
-
-def put(path: FilePath, content: bytes | str) -> None:
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-
-async def content_of(path: FilePath, **options: Any) -> dict[str, Entry[bytes]]:
-    """What a new backend finds in a file."""
-    backend = FileBackend(path, clock=ManualClock(), **options)
-    keys = [key async for page in backend.scan("", nested=True) for key, _ in page]
-    found = dict(await backend.read(keys))
-    await backend.close()
-    return found
-
-
-def one(value: bytes, key: str = "a", **fields: Any) -> list[Write[bytes]]:
-    return [Write(key, value, **fields)]
 
 
 # the file
@@ -190,321 +108,6 @@ async def test_a_file_of_keys_and_values_alone_is_read(path: FilePath) -> None:
     async with FileStorage[Any](path, clock=ManualClock()) as storage:
         assert dict(entries) == dict([pair async for pair in storage.entries()])
         assert NOW_US == (await storage.entry("a/b")).version  # type: ignore[union-attr]
-
-
-# when it is written
-
-
-async def test_nothing_is_written_before_its_time(path: FilePath, open_file: Open) -> None:
-    backend = open_file()
-    await backend.write(one(b"json:1"))
-
-    assert [] == [name for name in os.listdir(path.parent) if name == path.name]
-    assert b"json:1" == backend.at_hand("a").value  # type: ignore[union-attr]
-
-
-async def test_a_change_is_written_by_itself_after_the_interval(
-    path: FilePath, open_file: Open, files: Watched
-) -> None:
-    backend = open_file(flush_interval_ms=1)
-    await backend.write(one(b"json:1"))
-    await files.until_replaced()
-
-    assert "a" in text_of(path)
-
-
-async def test_many_changes_are_one_write(open_file: Open, files: Watched) -> None:
-    backend = open_file()
-    for number in range(100):
-        await backend.write(one(b"json:%d" % number, key=str(number)))
-    await backend.flush()
-
-    assert 1 == files.count
-
-
-async def test_what_has_not_changed_is_not_written_again(open_file: Open, files: Watched) -> None:
-    backend = open_file()
-    await backend.write(one(b"json:1"))
-    await backend.flush()
-    await backend.remove(["nothing"])
-    await backend.touch(["a", "nothing"])
-    await backend.write(one(b"json:2", expected=1))
-    await backend.clear("space/")
-    await backend.sweep()
-    await backend.flush()
-    await backend.close()
-
-    assert 1 == files.count
-
-
-async def test_a_file_that_nobody_changes_is_not_written(path: FilePath, open_file: Open) -> None:
-    put(path, '{"version":1,"entries":[["a",1]]}')
-    await open_file().close()
-
-    assert '{"version":1,"entries":[["a",1]]}' == text_of(path)
-
-
-async def test_with_no_interval_a_write_returns_when_it_is_on_the_disk(
-    path: FilePath, open_file: Open
-) -> None:
-    backend = open_file(flush_interval_ms=0)
-    await backend.write(one(b"json:1", ttl_ms=10, deadline_ms=NOW_MS + 10))
-    seen = [text_of(path)]
-    await backend.write(one(b"json:1", key="b"))
-    await backend.remove(["a"])
-    seen.append(text_of(path))
-    await backend.clear("")
-    seen.append(text_of(path))
-
-    assert [True, False, False] == ['"a"' in text for text in seen]
-    assert [False, True, False] == ['"b"' in text for text in seen]
-
-
-async def test_writes_at_one_time_share_what_goes_to_the_disk(
-    path: FilePath, open_file: Open, files: Watched
-) -> None:
-    backend = open_file(flush_interval_ms=0)
-    await asyncio.gather(*(backend.write(one(b"json:1", key=str(number))) for number in range(100)))
-
-    assert 100 == len(json.loads(text_of(path))["entries"])
-    assert files.count <= 3
-
-
-async def test_a_flush_during_a_write_waits_for_one_more(
-    path: FilePath, open_file: Open, files: Watched
-) -> None:
-    backend = open_file()
-    files.gate.clear()
-    await backend.write(one(b"json:1"))
-    first = asyncio.create_task(backend.flush())
-    await files.until_begun()
-    await backend.write(one(b"json:2"))
-    second = asyncio.create_task(backend.flush())
-    files.gate.set()
-    await asyncio.gather(first, second)
-
-    assert 2 == files.count
-    assert '["a",2,' in text_of(path)
-
-
-async def test_reading_goes_on_while_the_disk_is_slow(open_file: Open, files: Watched) -> None:
-    backend = open_file()
-    files.gate.clear()
-    await backend.write(one(b"json:1"))
-    flushing = asyncio.create_task(backend.flush())
-    await files.until_begun()
-
-    assert b"json:1" == (await backend.read(["a"]))["a"].value
-    assert not flushing.done()
-    files.gate.set()
-    await flushing
-
-
-async def test_a_caller_who_is_cancelled_cancels_only_the_wait(
-    path: FilePath, open_file: Open, files: Watched
-) -> None:
-    backend = open_file(flush_interval_ms=0)
-    files.gate.clear()
-    writing = asyncio.create_task(backend.write(one(b"json:1")))
-    await files.until_begun()
-    writing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await writing
-    files.gate.set()
-    await backend.flush()
-
-    assert '"a"' in text_of(path)
-    assert 1 == files.count
-
-
-async def test_a_close_that_is_cancelled_leaves_it_open(open_file: Open, files: Watched) -> None:
-    backend = open_file()
-    files.gate.clear()
-    await backend.write(one(b"json:1"))
-    closing = asyncio.create_task(backend.close())
-    await files.until_begun()
-    closing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await closing
-    files.gate.set()
-
-    assert (await backend.write(one(b"json:2")))[0].is_stored
-
-
-async def test_nothing_is_accepted_while_it_closes(open_file: Open, files: Watched) -> None:
-    backend = open_file()
-    files.gate.clear()
-    await backend.write(one(b"json:1"))
-    closing = asyncio.create_task(backend.close())
-    await files.until_begun()
-
-    with pytest.raises(StoreError, match="closed"):
-        await backend.write(one(b"json:2"))
-    files.gate.set()
-    await closing
-
-
-async def test_closing_at_the_same_time_waits_for_the_same_write(path: FilePath, open_file: Open) -> None:
-    backend = open_file()
-    await backend.write(one(b"json:1"))
-    await asyncio.gather(backend.close(), backend.close())
-
-    assert '"a"' in text_of(path)
-
-
-async def test_what_is_past_its_deadline_is_not_written(path: FilePath, open_file: Open) -> None:
-    clock = ManualClock()
-    backend = open_file(clock=clock)
-    await backend.write([*one(b"json:1", deadline_ms=NOW_MS + 10), *one(b"json:2", key="b")])
-    clock.advance(ms=10)
-    await backend.flush()
-
-    assert ["b"] == [key for key, *_ in json.loads(text_of(path))["entries"]]
-    assert backend.at_hand("a") is None
-
-
-def test_one_event_loop_after_another(path: FilePath) -> None:
-    storage = FileStorage[int](path, flush_interval_ms=0)
-    asyncio.run(storage.set("a", 1))
-    asyncio.run(storage.set("b", 2))
-    asyncio.run(storage.close())
-
-    async def read() -> dict[str, int]:
-        async with FileStorage[int](path) as again:
-            return await again.get_many(["a", "b"])
-
-    assert {"a": 1, "b": 2} == asyncio.run(read())
-
-
-# what is left of it
-
-
-async def test_a_power_cut_leaves_the_old_or_the_new_and_nothing_acknowledged_is_lost(
-    tmp_path: FilePath,
-) -> None:
-    crash = CrashFiles(tmp_path / "disk")
-    (tmp_path / "disk").mkdir()  # for the lock, which is a real one
-    path = tmp_path / "disk" / "state.json"
-    backend = FileBackend(path, flush_interval_ms=0, files=crash, clock=ManualClock())
-    done = [0]
-    for number in range(3):
-        await backend.write(
-            [Write("a", b"json:%d" % number), Write("b", b"raw%d" % number), Write("c", b"json:[]")]
-        )
-        done.append(len(crash.operations))
-    await backend.close()
-
-    for acknowledged, after in enumerate(done):
-        for state in crash.states(after=after):
-            files = state.mount()
-            found = await content_of(path, files=files)
-            number = int(found["a"].live_value[5:]) if found else -1
-            assert number >= acknowledged - 1
-            assert not found or b"raw%d" % number == found["b"].value
-            assert not any("damaged" in name for name in files.list(path.parent))
-
-
-async def test_a_disk_that_is_full_at_any_operation_loses_nothing(tmp_path: FilePath) -> None:
-    path = tmp_path / "state.json"
-    old = b'{"version":1,"entries":[["a",1]]}'
-    for number in itertools.count(1):
-        crash = CrashFiles(tmp_path, {"state.json": old})
-        failing = FailingFiles(crash, fail_at=number, partial_bytes=5)
-        try:
-            backend = FileBackend(path, flush_interval_ms=0, files=failing)
-        except StoreError:
-            assert old == crash.read(path)
-            continue
-        try:
-            await backend.write(one(b"json:2", key="b"))
-            await backend.write(one(b"json:3", key="c"))
-        except StoreError:
-            assert failing.has_failed
-            await backend.write(one(b"json:3", key="c"))
-        await backend.close()
-        found = await content_of(path, files=crash)
-        assert {"a": b"json:1", "b": b"json:2", "c": b"json:3"} == {k: e.value for k, e in found.items()}
-        if not failing.has_failed:
-            break
-    assert number > 5
-
-
-async def test_who_waits_for_a_failed_write_is_told(open_file: Open, files: Watched) -> None:
-    backend = open_file(flush_interval_ms=0)
-    files.error = FULL
-
-    with pytest.raises(StoreError, match=r"cannot write .*state\.json.*No space left"):
-        await backend.write(one(b"json:1"))
-    with pytest.raises(StoreError, match="No space left"):
-        await backend.flush()
-
-
-async def test_a_failed_write_is_reported_and_kept(
-    path: FilePath, open_file: Open, files: Watched, caplog: pytest.LogCaptureFixture
-) -> None:
-    backend = open_file()
-    await backend.write(one(b"json:1"))
-    files.error = FULL
-    with pytest.raises(StoreError):
-        await backend.flush()
-    files.error = None
-    await backend.flush()
-
-    assert b"json:1" == (await backend.read(["a"]))["a"].value
-    assert ["No space left" in str(problem) for problem in backend.problems] == [True]
-    assert "kept in memory" in caplog.text
-    assert '"a"' in text_of(path)
-
-
-async def test_a_failed_write_is_tried_again_by_itself(
-    path: FilePath, open_file: Open, files: Watched
-) -> None:
-    backend = open_file(flush_interval_ms=1)
-    files.error = FULL
-    await backend.write(one(b"json:1"))
-    await files.until_begun()
-    await files.until_begun()
-    files.error = None
-    await files.until_replaced()
-
-    assert '"a"' in text_of(path)
-
-
-async def test_many_failures_are_reported_ever_more_seldom(open_file: Open, files: Watched) -> None:
-    backend = open_file()
-    await backend.write(one(b"json:1"))
-    files.error = FULL
-    for _ in range(100):
-        with pytest.raises(StoreError):
-            await backend.flush()
-
-    assert 7 == len(backend.problems)
-
-
-async def test_a_close_that_fails_can_be_repeated(path: FilePath, open_file: Open, files: Watched) -> None:
-    backend = open_file()
-    await backend.write(one(b"json:1"))
-    files.error = FULL
-    with pytest.raises(StoreError, match="No space left"):
-        await backend.close()
-    with pytest.raises(Busy):
-        FileBackend(path)
-    files.error = None
-    await backend.close()
-
-    assert '"a"' in text_of(path)
-
-
-async def test_a_closed_storage_says_so(path: FilePath) -> None:
-    storage = FileStorage[int](path)
-    await storage.set("a", 1)
-    await storage.close()
-    await storage.close()
-    await storage.flush()
-
-    for call in (storage.get("a"), storage.set("a", 2), storage.delete("a"), storage.touch("a")):
-        with pytest.raises(StoreError, match="closed"):
-            await call
 
 
 # damage
@@ -577,108 +180,6 @@ async def test_what_a_power_cut_left_of_writes_is_removed(path: FilePath) -> Non
     )
 
 
-# who may have it
-
-HOLD = """
-import asyncio, sys
-from eliza_state.storage.disk.file import FileStorage
-storage = FileStorage(sys.argv[1], flush_interval_ms=3_600_000)
-asyncio.run(storage.set("a", 1))
-print("held", flush=True)
-sys.stdin.readline()
-"""
-
-
-@pytest.fixture
-def holder(path: FilePath) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the file open, something in memory, and ends when it is told to."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stdout is not None
-    assert "held\n" == process.stdout.readline()
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_a_second_process_is_refused(path: FilePath, holder: subprocess.Popen[str]) -> None:
-    with pytest.raises(StoreError, match=r"somebody else holds .*state\.json\.lock"):
-        FileStorage[int](path)
-
-
-async def test_a_process_that_ends_without_closing_writes_what_it_holds(
-    path: FilePath, holder: subprocess.Popen[str]
-) -> None:
-    holder.communicate("end\n", timeout=PATIENCE_S)
-
-    assert 0 == holder.returncode
-    async with FileStorage[int](path) as storage:
-        assert 1 == await storage.get("a")
-
-
-async def test_a_killed_process_holds_nothing_and_loses_what_was_not_due(
-    path: FilePath, holder: subprocess.Popen[str]
-) -> None:
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-
-    async with FileStorage[int](path) as storage:
-        assert not await storage.has("a")
-
-
-async def test_a_second_storage_in_one_process_is_refused(path: FilePath, tmp_path: FilePath) -> None:
-    (tmp_path / "link.json").symlink_to(path)
-    async with FileStorage[int](path):
-        for name in (path, tmp_path / "link.json", f"{tmp_path}/../{tmp_path.name}/state.json"):
-            with pytest.raises(Busy):
-                FileStorage[int](name)
-
-    await FileStorage[int](path).close()
-
-
-FORK = """
-import asyncio, os, sys
-from eliza_state.errors import StoreError
-from eliza_state.storage.disk.file import FileStorage
-storage = FileStorage(sys.argv[1], flush_interval_ms=3_600_000)
-asyncio.run(storage.set("a", 1))
-child = os.fork()
-if not child:
-    refused = 0
-    for call in (storage.set("a", 2), storage.flush(), storage.close()):
-        try:
-            asyncio.run(call)
-        except StoreError as error:
-            refused += "forked" in str(error)
-    sys.exit(refused)
-_, status = os.waitpid(child, 0)
-try:
-    FileStorage(sys.argv[1])
-except StoreError:
-    print("refused", os.waitstatus_to_exitcode(status), os.path.exists(sys.argv[1]))
-asyncio.run(storage.close())
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
-def test_a_forked_process_leaves_the_file_to_its_parent(path: FilePath) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-    assert ("refused 3 False\n", "") == (done.stdout, done.stderr)
-    assert b"json:1" == asyncio.run(content_of(path))["a"].value
-
-
 # paths
 
 
@@ -714,6 +215,19 @@ async def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: FilePath
 
     assert (True, False) == (link.is_symlink(), target.is_symlink())
     assert "b" in await content_of(target)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+async def test_a_file_that_others_may_not_read_stays_so(tmp_path: FilePath) -> None:
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    put(target, '{"version":1,"entries":[["a",1]]}')
+    target.chmod(0o600)
+    link.symlink_to(target)
+    async with FileStorage[int](link) as storage:
+        await storage.set("b", 2)
+
+    assert "b" in await content_of(target)
+    assert 0o600 == target.stat().st_mode & 0o777
 
 
 @pytest.mark.parametrize("name", ["folder", "file/state.json", "nul\0", "", "x" * 300, "loop"])

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import attrs
 import pytest
 
-from eliza_state.storage.layered import LayeredStore
+from eliza_state.storage.layered import LayeredStore, PersistOptions
 from eliza_state.storage.memory import MemoryBackend
 from eliza_state.storage.table import Table
 from eliza_state.testing import ManualClock
 from eliza_state.testing.backends import FaultyBackend, MemoryCache
+
+CACHED = PersistOptions(persistent=False)
+ARCHIVED = PersistOptions(archive=True)
+
+
+async def drain() -> None:
+    """Let everything run that can run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 class Archive(FaultyBackend[bytes]):
@@ -71,6 +81,3 @@ async def world(clock: ManualClock) -> AsyncIterator[World]:
     world.cache.writes.heal()
     for store in world.stores:
         await store.close()
-
-
-Opener = Callable[..., LayeredStore[Any]]

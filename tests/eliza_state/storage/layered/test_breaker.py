@@ -61,7 +61,7 @@ def test_the_call_that_is_let_through_closes_it(breaker: Breaker, seconds: Secon
     seconds.now_s += 1
     breaker.begin()
 
-    assert breaker.succeeded()
+    breaker.succeeded()
     assert breaker.is_closed
 
 

@@ -43,17 +43,15 @@ async def test_a_load_is_forgotten_when_it_is_done() -> None:
     assert len(loader.asked) == 2
 
 
-async def test_the_version_that_a_key_has_reached_is_known_while_it_is_loaded() -> None:
-    loads, loader = Loads[int](), Loader()
+async def test_the_version_that_a_key_has_reached_is_known_while_it_is_watched() -> None:
+    loads = Loads[int]()
     loads.reached("a", 9)
     before = loads.floor("a")
-    task = asyncio.create_task(loads.get(["a"], loader))
-    await asyncio.sleep(0)
-    loads.reached("a", 7)
-    loads.reached("a", 5)
-    during = loads.floor("a")
-    loader.gate.set()
-    await task
+    with loads.watching(["a"]):
+        with loads.watching(["a", "b"]):
+            loads.reached("a", 7)
+            loads.reached("a", 5)
+        during = loads.floor("a")
 
     assert (before, during, loads.floor("a")) == (0, 7, 0)
 

@@ -290,6 +290,32 @@ async def test_a_cancelled_beginning_leaves_nothing(redis_url: str, listening: R
     assert {asyncio.current_task()} >= {task for task in asyncio.all_tasks() if "listen" in repr(task)}
 
 
+async def test_a_loop_that_ends_as_listening_begins_leaves_no_connection(
+    redis_url: str, listening: RedisBackend
+) -> None:
+    """It cancels both tasks before the one that listens has run at all."""
+    loop = asyncio.get_running_loop()
+    opening = asyncio.ensure_future(listening.listen(lambda *_: None, lambda: None))
+
+    def born_cancelled(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if coroutine.__name__ == "_listen":
+            task.cancel()
+            opening.cancel()
+        return task
+
+    loop.set_task_factory(born_cancelled)
+    await asyncio.wait([opening])
+    loop.set_task_factory(None)
+    with redis.Redis.from_url(redis_url) as client:
+
+        async def is_gone() -> bool:
+            return not client.pubsub_numsub("eliza_state:changes")[0][1]
+
+        await eventually(is_gone)
+    assert opening.cancelled()
+
+
 async def test_all_nodes_of_a_cluster_are_heard(redis_cluster: RedisCluster) -> None:
     url = redis_cluster.url.replace("redis://", "redis+cluster://")
     async with RedisStorage[Any](url, answer_within_ms=PATIENT_MS) as storage:

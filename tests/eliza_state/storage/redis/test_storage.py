@@ -15,7 +15,8 @@ from eliza_state.errors import StoreError
 from eliza_state.storage.backend import GONE, Entry, Write, Written
 from eliza_state.storage.cache import Copy
 from eliza_state.storage.errors import DamagedValue, StaleValue
-from eliza_state.storage.redis.storage import GRACE_MS, RedisBackend, RedisStorage
+from eliza_state.storage.redis.calls import GRACE_MS
+from eliza_state.storage.redis.storage import RedisBackend, RedisStorage
 from eliza_state.testing import ManualClock
 from tests.eliza_state.storage.redis.server import PATIENT_MS
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,55 +12,19 @@ from hypothesis import strategies as st
 
 from eliza_state.errors import StoreError
 from eliza_state.storage import MemoryStorage, Storage
-from eliza_state.storage.disk.file import FileStorage
 from eliza_state.storage.errors import FutureValue, MigrationFailed, StaleValue
-from eliza_state.storage.wrappers.enhanced import Migrated, enhance_storage, migrate
+from eliza_state.storage.wrappers.enhanced import enhance_storage
 from eliza_state.storage.wrappers.limit import SizeLimit
-from eliza_state.storage.wrappers.measured import measured
-from eliza_state.storage.wrappers.sliding import sliding
 from eliza_state.testing import ManualClock
 from eliza_state.testing.storages import StorageContract
 from tests.eliza_state.storage.kept import Kept, Meddling, storage_over
+from tests.eliza_state.storage.wrappers.enhancing import NOW, STEPS, Use
 from tests.eliza_state.storage.wrappers.test_foreign import TheirsWithAll
-
-Use = Callable[[Storage[Any]], Awaitable[object]]
-STEPS = {
-    1: lambda value: {**value, "role": "guest"},
-    2: lambda value: {"counter": 0, **value},
-    3: lambda value: {**value, "role": value["role"].upper()},
-}
-NOW = {"counter": 0, "role": "GUEST"}
 
 
 def failing(value: Any) -> Any:
     value["half"] = "done"
     raise KeyError("role")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(params=["written", "shared", "theirs"])
-def base(request: pytest.FixtureRequest, clock: ManualClock) -> Any:
-    """A storage of values as bytes, one of values as they are, and one of somebody else."""
-    if request.param == "theirs":
-        return TheirsWithAll()
-    return MemoryStorage[Any](share=request.param == "shared", clock=clock)
-
-
-@pytest.fixture
-def own(clock: ManualClock) -> MemoryStorage[Any]:
-    return MemoryStorage[Any](clock=clock)
-
-
-def now_ms(clock: ManualClock) -> int:
-    return clock() // 1_000
-
-
-async def keys_of(storage: Storage[Any]) -> list[str]:
-    return [key async for key in storage.keys()]
 
 
 class TestEnhancedStorage(StorageContract):
@@ -279,233 +242,7 @@ async def test_a_value_that_cannot_be_written_back_is_read_nevertheless() -> Non
     assert b"json:{}" == kept.content("a")
 
 
-# deadlines
-
-
-async def test_the_deadline_is_the_storages_own(own: MemoryStorage[Any], clock: ManualClock) -> None:
-    storage = enhance_storage(own, migrations=STEPS)
-    await storage.set("a", 1, ttl_ms=1_000)
-
-    assert {"__v": 3, "data": 1} == await own.get("a")
-    assert (now_ms(clock) + 1_000, 1_000) == (await own.entry("a") or pytest.fail("missing"))[2:]
-
-
-async def test_a_migrated_value_keeps_its_times(own: MemoryStorage[Any], clock: ManualClock) -> None:
-    await own.set("a", {}, ttl_ms=1_000)
-    clock.advance(ms=400)
-    before = await own.mark("a")
-    await enhance_storage(own, migrations=STEPS).get("a")
-    after = await own.mark("a")
-
-    assert before is not None
-    assert after is not None
-    assert before[1:] == after[1:]
-
-
-@pytest.mark.parametrize("legacy_expiry", [True, False])
-async def test_a_deadline_in_an_envelope_becomes_the_storages_own(
-    own: MemoryStorage[Any], clock: ManualClock, legacy_expiry: bool
-) -> None:
-    deadline_ms = now_ms(clock) + 10
-    await own.set("a", {"__v": 3, "__exp": deadline_ms, "data": 1})
-    storage = enhance_storage(own, migrations=STEPS, legacy_expiry=legacy_expiry)
-
-    assert 1 == await storage.get("a")
-    assert {"__v": 3, "data": 1} == await own.get("a")
-    assert (deadline_ms, None) == (await own.entry("a") or pytest.fail("missing"))[2:]
-
-
-@pytest.mark.parametrize(("inside_ms", "own_ms", "deadline_ms"), [(10, 20, 10), (20, 10, 10), (10, 10, 10)])
-async def test_the_earlier_of_two_deadlines_counts(
-    own: MemoryStorage[Any], clock: ManualClock, inside_ms: int, own_ms: int, deadline_ms: int
-) -> None:
-    await own.set("a", {"__v": 3, "__exp": now_ms(clock) + inside_ms, "data": 1}, ttl_ms=own_ms)
-    entry = await enhance_storage(own, migrations=STEPS).entry("a")
-
-    assert entry is not None
-    assert now_ms(clock) + deadline_ms == entry.deadline_ms
-
-
-OF_THE_DEAD: list[tuple[Use, Any]] = [
-    (lambda storage: storage.get("a"), None),
-    (lambda storage: storage.get_many(["a"]), {}),
-    (lambda storage: storage.entry("a"), None),
-    (lambda storage: storage.has("a"), False),
-    (lambda storage: storage.mark("a"), None),
-    (lambda storage: storage.touch("a"), False),
-    (lambda storage: storage.delete("a"), False),
-    (lambda storage: storage.delete_many(["a"]), 0),
-    (lambda storage: storage.delete("a", expected_version=0), False),
-    (lambda storage: storage.update("a", lambda value: value + 1, default=1), 2),
-    (keys_of, []),
-]
-
-
-@pytest.mark.parametrize(("use", "answer"), OF_THE_DEAD)
-@pytest.mark.parametrize("version", [0, 3, 7])
-async def test_what_is_past_the_deadline_in_its_envelope_does_not_exist(
-    own: MemoryStorage[Any], clock: ManualClock, use: Use, answer: Any, version: int
-) -> None:
-    await own.set("a", {"__v": version, "__exp": now_ms(clock), "data": "no dictionary"})
-
-    assert answer == await use(enhance_storage(own, migrations=STEPS))
-
-
-async def test_it_is_made_anew_where_it_does_not_exist(own: MemoryStorage[Any], clock: ManualClock) -> None:
-    await own.set("a", {"__v": 3, "__exp": now_ms(clock), "data": 1})
-    storage = enhance_storage(own, migrations=STEPS)
-    await storage.set("a", 2, expected_version=0)
-
-    assert 2 == await storage.get("a")
-
-
-async def test_what_was_read_past_its_deadline_is_swept(own: MemoryStorage[Any], clock: ManualClock) -> None:
-    await own.set("a", {"__v": 3, "__exp": now_ms(clock), "data": 1})
-    storage = enhance_storage(own, migrations=STEPS)
-    await storage.get("a")
-    clock.advance(ms=10_000)
-
-    assert 1 == await storage.sweep()
-
-
-async def test_a_damaged_value_can_be_deleted() -> None:
-    kept = Kept()
-    storage = enhance_storage(storage_over(kept), migrations=STEPS)
-    kept.plant("a", b"nonsense")
-
-    assert ["a"] == await keys_of(storage)
-    assert await storage.delete("a")
-
-
-async def test_without_legacy_deadlines_nothing_is_read_to_look(own: MemoryStorage[Any]) -> None:
-    for legacy_expiry, operations in ((True, {"look", "read"}), (False, {"look"})):
-        inner = measured(own)
-        await enhance_storage(inner, migrations=STEPS, legacy_expiry=legacy_expiry).has("a")
-
-        assert operations == set(inner.statistics.latencies)
-
-
-async def test_it_slides(own: MemoryStorage[Any], clock: ManualClock) -> None:
-    storage = sliding(enhance_storage(own, migrations=STEPS))
-    await storage.set("a", 1, ttl_ms=10)
-    for _ in range(3):
-        clock.advance(ms=9)
-        await storage.get("a")
-
-    assert await storage.has("a")
-
-
-async def test_namespace_and_default_time_to_live_stay(clock: ManualClock) -> None:
-    own = MemoryStorage[Any](ttl_ms=10, clock=clock)
-    storage = enhance_storage(own.namespace("room"), migrations=STEPS)
-    await storage.set("a", 1)
-
-    assert ("room",) == storage.names
-    assert {"__v": 3, "data": 1} == await own.namespace("room").get("a")
-    assert (await storage.mark("a") or pytest.fail("missing")).ttl_ms == 10
-
-
-async def test_a_deadline_in_an_envelope_is_kept_on_disk(tmp_path: Path, clock: ManualClock) -> None:
-    async with FileStorage[Any](tmp_path / "kept.json", clock=clock) as own:
-        for key, deadline_ms in {"dead": 0, "alive": 10}.items():
-            await own.set(key, {"__v": 1, "__exp": now_ms(clock) + deadline_ms, "data": {"role": "guest"}})
-        storage = enhance_storage(own, migrations=STEPS)
-        assert NOW == await storage.get("alive")
-        assert ["alive"] == await keys_of(storage)
-    async with FileStorage[Any](tmp_path / "kept.json", clock=clock) as own:
-        before = await keys_of(own)
-        clock.advance(ms=10)
-
-        assert (["alive"], []) == (before, await keys_of(own))
-
-
-# all at once
-
-
-async def fill(base: Any) -> None:
-    await base.set("a", {})
-    await base.set("b", {"__v": 1, "data": {"role": "guest"}})
-    await base.set("c", {"__v": 3, "data": NOW})
-    await base.set("d", {"__v": 7, "data": 1})
-    await base.set("e", {"__v": 0, "data": "no dictionary"})
-
-
-@pytest.mark.parametrize("dry_run", [True, False])
-async def test_migrate_reports_versions_and_failures(base: Any, dry_run: bool) -> None:
-    await fill(base)
-    report = await migrate(enhance_storage(base, migrations=STEPS), dry_run=dry_run)
-
-    assert {0: 2, 1: 1, 3: 1, 7: 1} == report.versions
-    assert (2, 0, 2) == (report.migrated, report.contended, report.failed)
-    assert {FutureValue, MigrationFailed} == set(map(type, report.failures))
-
-
-async def test_a_dry_run_writes_nothing(base: Any, clock: ManualClock) -> None:
-    await fill(base)
-    await base.set("f", {"__v": 0, "__exp": 1, "data": {}})
-    await base.set("g", {"__v": 0, "__exp": now_ms(clock) + 10_000, "data": {}})
-    storage = enhance_storage(
-        base, migrations=STEPS, **({} if isinstance(base, Storage) else {"clock": clock})
-    )
-    before = {key: await base.get(key) for key in "abcdefg"}
-    report = await migrate(storage, dry_run=True)
-
-    assert 3 == report.migrated
-    assert before == {key: await base.get(key) for key in "abcdefg"}
-
-
-async def test_migrate_leaves_nothing_to_do(base: Any) -> None:
-    for index in range(250):
-        await base.set(f"k{index}", {"n": index})
-    storage = enhance_storage(base, migrations=STEPS)
-    await migrate(storage)
-
-    assert Migrated({3: 250}, 0, 0, 0, ()) == await migrate(storage)
-    assert {"__v": 3, "data": {**NOW, "n": 7}} == await base.get("k7")
-
-
-async def test_migrate_moves_every_deadline_out_of_its_envelope(
-    own: MemoryStorage[Any], clock: ManualClock
-) -> None:
-    await own.set("a", {"__v": 3, "__exp": now_ms(clock) + 10, "data": 1})
-    await own.set("b", {"__v": 3, "__exp": now_ms(clock), "data": 1})
-    await migrate(enhance_storage(own, migrations=STEPS))
-    storage = enhance_storage(own, migrations=STEPS, legacy_expiry=False)
-
-    assert (True, False) == (await storage.has("a"), await storage.has("b"))
-
-
-async def test_migrate_goes_over_its_namespace_and_those_below(own: MemoryStorage[Any]) -> None:
-    for names in ((), ("a",), ("a", "b"), ("c",)):
-        await own.namespace(*names).set("k", {})
-
-    assert 2 == (await migrate(enhance_storage(own, migrations=STEPS).namespace("a"))).migrated
-    assert {} == await own.namespace("c").get("k")
-
-
-async def test_migrate_reports_what_cannot_be_read_or_written_and_does_the_rest() -> None:
-    kept = Kept()
-    plain = storage_over(kept)
-    await plain.set_many({"a": {}, "b": {"x": "x" * 100}, "c": {}})
-    kept.plant("d", b"nonsense")
-    report = await migrate(enhance_storage(storage_over(kept, SizeLimit(100)), migrations=STEPS))
-
-    assert (2, 2) == (report.migrated, report.failed)
-    assert {"b": {"x": "x" * 100}} == await plain.get_many(["b"])
-
-
-async def test_migrate_does_not_overwrite_what_is_set_meanwhile(own: MemoryStorage[Any]) -> None:
-    await own.set("a", {})
-    writer = enhance_storage(own, migrations=STEPS)
-    meddling = own.around(lambda backend: Meddling(backend, lambda: writer.set("a", "newer")))
-
-    assert Migrated({0: 1}, 0, 1, 0, ()) == await migrate(enhance_storage(meddling, migrations=STEPS))
-    assert "newer" == await writer.get("a")
-
-
-async def test_only_an_enhanced_storage_is_migrated(own: MemoryStorage[Any]) -> None:
-    with pytest.raises(ValueError, match="enhance_storage"):
-        await migrate(own)
+# what it is over
 
 
 async def test_closing_it_closes_what_it_is_over(own: MemoryStorage[Any]) -> None:

@@ -1,0 +1,12 @@
+"""All measurements of this suite, from the hottest to the coldest."""
+
+from __future__ import annotations
+
+from benchmarks.harness import Row
+from benchmarks.storing import cold, crowding, filling, hot, persisting, warm
+
+
+def rows() -> list[Row]:
+    """Measure all of this folder."""
+    parts = (hot.rows, warm.rows, cold.rows, persisting.rows, crowding.rows, filling.rows)
+    return [row for part in parts for row in part()]
