@@ -25,10 +25,10 @@ from eliza_state.storage.backend import (
     outcome_of,
 )
 from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.immutable import WrittenForm, kept
+from eliza_state.storage.immutable import WrittenForm, kept, size_of
 from eliza_state.storage.keys import split_key
 from eliza_state.storage.storage import Storage
-from eliza_state.storage.table import SLOT_BYTES, Table
+from eliza_state.storage.table import Table, room_of
 
 V = TypeVar("V")
 
@@ -108,7 +108,8 @@ class MemoryBackend(Backend[V]):
         if value is GONE or self._encoding is None:
             return value, 0
         content = self._encoding.encode(value, key=write.key)
-        return kept(value, content), len(content)
+        held = kept(value, content)
+        return held, size_of(held, content)
 
     def _put(self, write: Write[V], value: Any, size_bytes: int, now_us: int) -> Written:
         slot = self._slots.get(write.key)
@@ -120,7 +121,7 @@ class MemoryBackend(Backend[V]):
                 written = Written(max(written.version, self._newest + 1), is_stored=True)
             self._newest = max(self._newest, written.version)
             entry = Entry(value, written.version, deadline_of(write, stored), write.ttl_ms)
-            size_bytes += SLOT_BYTES + len(write.key)
+            size_bytes += room_of(write.key, entry.deadline_ms)
             self._table.put(write.key, entry, size_bytes=size_bytes, now_ms=now_us // 1_000)
         return written
 
@@ -229,8 +230,9 @@ class LruMemoryStorage(_TableStorage[V]):
     """Keep the most recently used values in this process.
 
     What has not been got or set for longest goes when there are more than `max_entries`, or when they take
-    more than `max_bytes` (written form, key, and the table around them). `has` and `delete` are no use.
-    Values are kept as `MemoryStorage` keeps them; without their written form (`share`) their size is unknown.
+    more than `max_bytes` (values, keys, and the table around them: an estimate). `has` and `delete` are no
+    use. Values are kept as `MemoryStorage` keeps them; without their written form (`share`) their size is
+    unknown.
     """
 
     def __init__(

@@ -22,6 +22,8 @@ BUCKET_MS: Final = 1_000
 """How long a dead entry may take up room beyond its deadline, at least."""
 SLOT_BYTES: Final = 500
 """What a key takes beside its text and its value, with the objects around them; an estimate."""
+DEADLINE_BYTES: Final = 170
+"""What the deadline of a key takes, with the key's place in its bucket; an estimate."""
 FOREVER_MS: Final = 2**62
 """Until when a copy is fresh that nobody could make stale."""
 _DUE_A_CALL: Final = 4
@@ -40,6 +42,11 @@ class Slot(Generic[T]):
     size_bytes: int
     fresh_until_ms: int
     bucket: int = -1
+
+
+def room_of(key: str, deadline_ms: int | None) -> int:
+    """Return how many bytes a key takes in a table beside its value, about."""
+    return SLOT_BYTES + len(key) + (0 if deadline_ms is None else DEADLINE_BYTES)
 
 
 class Table(Generic[T]):
@@ -65,7 +72,8 @@ class Table(Generic[T]):
     ) -> None:
         """Store an entry as the most recently used one, and make room where a bound asks for it.
 
-        One that is larger than the bound makes no other one go: it is gone at once itself.
+        `size_bytes` is what its value takes, and `room_of` what is around it. One that is larger than the
+        bound makes no other one go: it is gone at once itself.
         """
         if size_bytes > self._max_bytes:
             self.drop(key)

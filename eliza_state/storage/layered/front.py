@@ -6,8 +6,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from eliza_state.storage.backend import GONE, Entry, Gone
 from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.immutable import WrittenForm, kept
-from eliza_state.storage.table import FOREVER_MS, SLOT_BYTES, Table
+from eliza_state.storage.immutable import WrittenForm, kept, size_of
+from eliza_state.storage.table import FOREVER_MS, Table, room_of
 
 V = TypeVar("V")
 
@@ -84,11 +84,11 @@ class Front(Generic[V]):
         if slot is not None and slot.entry.version > entry.version:
             return
         content = entry.value
-        size_bytes = SLOT_BYTES + len(key)
         held: Any = value
+        size_bytes = room_of(key, entry.deadline_ms)
         if content is not GONE:
-            size_bytes += len(content)
             held = value if self._share else kept(value, content)
+            size_bytes += size_of(held, content)
         self._table.put(
             key,
             Entry(held, entry.version, entry.deadline_ms, entry.ttl_ms),

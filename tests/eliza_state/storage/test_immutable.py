@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import sys
 import types
 import uuid
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from typing import Any, NamedTuple
 import attrs
 import pytest
 
-from eliza_serializers import Secret
+from eliza_serializers import JsonSerializer, Secret
 from eliza_state.collections import Entities, Log, Map, Set
-from eliza_state.storage.immutable import WrittenForm, is_immutable, kept
+from eliza_state.storage.immutable import WrittenForm, is_immutable, kept, size_of
 
 
 class Colour(enum.Enum):
@@ -96,3 +97,11 @@ def test_of_what_could_change_the_written_form_is_kept():
     form = kept(changing, b"written")
     assert isinstance(form, WrittenForm)
     assert b"written" == form.content
+
+
+@pytest.mark.parametrize("value", [tuple(range(1_000, 1_100)), tuple(n / 2 for n in range(100)), "ä" * 100])
+def test_what_is_kept_takes_no_more_than_is_counted(value):
+    content = JsonSerializer().encode(value)
+    elements = value if isinstance(value, tuple) else ()
+
+    assert sys.getsizeof(value) + sum(map(sys.getsizeof, elements)) <= size_of(value, content)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eliza_state.storage.backend import Entry
-from eliza_state.storage.table import BUCKET_MS, SLOT_BYTES, Table
+from eliza_state.storage.table import BUCKET_MS, Table, room_of
 
 FAR_MS = 1_000 * BUCKET_MS
 
@@ -298,7 +298,7 @@ def test_keys_take_no_more_than_is_counted_for_them():
         table = Table()
         for number in range(count):
             key, value = f"session/{number}", bytes(100)
-            size_bytes = SLOT_BYTES + len(key) + len(value)
+            size_bytes = room_of(key, FAR_MS) + len(value)
             entry = Entry(value, 1_700_000_000_000_000 + number, 1_700_000_000_000 + number, 86_400_000)
             table.put(key, entry, size_bytes=size_bytes, now_ms=0)
         return table
