@@ -106,7 +106,9 @@ def is_same(before: Chunk[T] | LazyChunk[T], after: Chunk[T] | LazyChunk[T]) -> 
 
 
 def live_items(chunk: Chunk[Any] | LazyChunk[Any]) -> Sequence[Any]:
-    """Return the elements of a chunk that are not tombstones, in order; loads a lazy chunk."""
+    """Return the elements of a chunk that are not tombstones, in order; loads a lazy chunk that has any."""
+    if chunk.dead == len(chunk):
+        return ()  # so that a queue finds its oldest element without a walk over all that left before it
     if isinstance(chunk, LazyChunk):
         chunk = chunk.chunk()
     if not chunk.dead:

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eliza_modules
-from eliza_modules import agent, conversation, message, room, system, user
+from eliza_modules import agent, approval, conversation, message, observer, room, run, system, user
 from eliza_state.errors import Rejected
 from eliza_state.event import event_type
 from eliza_state.module import StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Path
 
-FILES = (system, agent, room, conversation, message, user)
+FILES = (system, agent, run, approval, observer, room, conversation, message, user)
 AT = "2004-11-15T12:18:00+00:00"
 
 EVENTS = {
@@ -55,6 +55,30 @@ EVENTS = {
     ),
     "knowledge_added": (agent.KnowledgeAdded, {"key": "sky", "value": ["blue"], "source": "m1"}),
     "knowledge_removed": (agent.KnowledgeRemoved, {"key": "sky"}),
+    "run_created": (run.RunCreated, {"id": "r1", "at": AT, "input": ["a"], "parent": "r0"}),
+    "run_investigated": (run.RunInvestigated, {"id": "r1", "at": AT}),
+    "run_started": (run.RunStarted, {"id": "r1", "at": AT}),
+    "run_held": (run.RunHeld, {"id": "r1", "at": AT}),
+    "run_completed": (run.RunCompleted, {"id": "r1", "at": AT, "result": {"a": 1}}),
+    "run_failed": (run.RunFailed, {"id": "r1", "at": AT, "error": "no tea"}),
+    "run_cancelled": (run.RunCancelled, {"id": "r1", "at": AT, "reason": "late"}),
+    "approval_requested": (
+        approval.ApprovalRequested,
+        {"id": "a1", "at": AT, "subject": "tea", "by": "eliza", "deadline": AT},
+    ),
+    "approval_granted": (
+        approval.ApprovalGranted,
+        {"id": "a1", "at": AT, "by": "ada", "reason": "why not"},
+    ),
+    "approval_denied": (approval.ApprovalDenied, {"id": "a1", "at": AT, "by": "ada", "reason": "no"}),
+    "approval_expired": (approval.ApprovalExpired, {"id": "a1", "at": AT}),
+    "approval_cancelled": (
+        approval.ApprovalCancelled,
+        {"id": "a1", "at": AT, "by": "eliza", "reason": "done"},
+    ),
+    "observer_scheduled": (observer.ObserverScheduled, {"name": "o1", "interval_ms": 1_000}),
+    "observer_ran": (observer.ObserverRan, {"name": "o1", "at": AT}),
+    "observer_removed": (observer.ObserverRemoved, {"name": "o1"}),
     "resource_shared": (system.ResourceShared, {"key": "faq", "value": [1]}),
     "config_changed": (system.ConfigChanged, {"key": "mode", "value": None}),
     "user_updated": (user.UserUpdated, {"id": "u1", "name": "Ada", "avatar": "ada.png"}),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eliza_state.collections import TOMBSTONE, Chunk, LazyChunk, chunk_from_data, chunk_to_data
+from eliza_state.collections.chunk import live_items
 
 
 @given(st.lists(st.one_of(st.integers(), st.just(TOMBSTONE))))
@@ -25,6 +26,13 @@ def test_a_lazy_chunk_is_loaded_to_be_stored() -> None:
     lazy = LazyChunk[Any](3, lambda: chunk_from_data([1, 2], [1]), dead=1)
 
     assert chunk_to_data(lazy) == ([1, 2], [1])
+
+
+def test_a_chunk_of_the_dead_alone_is_not_loaded() -> None:
+    def load() -> list[Any]:
+        raise AssertionError("nothing in it is asked for")
+
+    assert [] == list(live_items(LazyChunk[Any](2, load, dead=2)))
 
 
 def test_stored_items_are_a_copy() -> None:
