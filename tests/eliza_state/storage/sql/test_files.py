@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -59,6 +60,7 @@ def test_a_file_is_the_same_after_a_change_of_folder(
     storage = SqlStorage[Any]("sqlite:///state.db")
     os.chdir("elsewhere")
     sqlite_of(storage).maintain()
+    asyncio.run(storage.close())
 
     assert ["elsewhere"] == [entry for entry in os.listdir(tmp_path) if not entry.startswith("state.db")]
     assert [] == os.listdir(".")
@@ -162,12 +164,12 @@ async def test_a_transaction_of_the_application_s_is_waited_out(open_storage: Op
         await storage.close()
 
 
-async def test_an_engine_with_a_database_for_each_thread_is_refused(open_storage: OpenStorage) -> None:
+def test_an_engine_with_a_database_for_each_thread_is_refused() -> None:
     with (
         disposed(create_engine("sqlite://")) as engine,
         pytest.raises(StoreError, match="poolclass=StaticPool"),
     ):
-        await open_storage(engine)
+        SqlStorage(engine)
 
 
 # Engines of the application's
@@ -217,12 +219,10 @@ def set_up(connection: Connection) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("pool", [StaticPool, SingletonThreadPool])
-async def test_a_file_with_one_connection_for_all_is_refused(
-    open_storage: OpenStorage, file_url: str, pool: Any
-) -> None:
+def test_a_file_with_one_connection_for_all_is_refused(file_url: str, pool: Any) -> None:
     with disposed(create_engine(file_url, poolclass=pool)) as engine:
         with pytest.raises(StoreError, match=f"poolclass={pool.__name__} does not give"):
-            await open_storage(engine)
+            SqlStorage(engine)
         with engine.connect() as connection:
             connection.execute(text("CREATE TABLE theirs (n)"))
 
