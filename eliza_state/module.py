@@ -14,10 +14,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -73,8 +74,8 @@ class StateModule(Generic[S]):
     - `state_type` is taken from the type argument; name it where there is none.
     """
 
-    name: ClassVar[str]
-    level: ClassVar[str]
+    name: str
+    level: str
     version: ClassVar[int] = 1
     volatile: ClassVar[bool] = False
     handles: ClassVar[tuple[type, ...]] = ()
@@ -85,6 +86,18 @@ class StateModule(Generic[S]):
         super().__init_subclass__(**options)
         if cls.state_type is None:
             cls.state_type = _type_argument(cls)
+
+    def at(self, level: str) -> Self:
+        """Return the same module for another level: `theme` becomes `theme_room`, with a slice of its own.
+
+        Register each of them. An event reaches all that lie on its way to the root, so a reducer that means
+        the addressed scope alone takes the path and compares levels. `Scope.inherited` reads them together.
+        """
+        if level == self.level:
+            return self
+        module = copy.copy(self)
+        module.name, module.level = f"{self.name}_{level}", level
+        return module
 
     def initial_state(self) -> S:
         """Return the state of a scope that no event has reached; by default `state_type()`."""
@@ -113,6 +126,27 @@ class StateModule(Generic[S]):
         """Return the state that `serialize` gave; by default its argument."""
         restored: S = data
         return restored
+
+    def own_values(self, state: S) -> Mapping[str, Any]:
+        """Return what a scope's own state sets, for `Scope.inherited`; what it leaves out is inherited.
+
+        By default a mapping sets its items, and an object of an attrs class those fields that differ (`!=`)
+        from the initial state's: one that was set to its initial value again is inherited. Override where
+        that is a difference, or for another kind of state. Raises `RegistrationError` for a state that is
+        neither.
+        """
+        if isinstance(state, Mapping):
+            return state
+        cls: Any = type(state)
+        if not attrs.has(cls):
+            kind = type(self).__qualname__
+            raise RegistrationError(
+                f"{kind} can be inherited once it says what its state sets: a mapping or an attrs class does,"
+                f" for {state!r:.60} override `own_values`"
+            )
+        initial = self.initial_state()
+        values = {field.name: getattr(state, field.name) for field in attrs.fields(cls)}
+        return {name: value for name, value in values.items() if value != getattr(initial, name)}
 
     def handlers(self) -> Mapping[type, Handler]:
         """Return the reducer of each event class that this module handles."""

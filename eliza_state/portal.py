@@ -21,6 +21,7 @@ from eliza_state.background import Portal
 from eliza_state.change import Change, Record
 from eliza_state.clock import now_us
 from eliza_state.errors import StateError
+from eliza_state.inheritance import Inherited
 from eliza_state.journal.contract import Journal
 from eliza_state.lifecycle import Phase
 from eliza_state.manager import DEFAULT_LIMITS, Durability, Events, Limits, StateManager
@@ -110,6 +111,10 @@ class SyncScope:
     def state(self, module: Any = None, *, at: int | None = None) -> Any:
         """Return the state of a module's slice, or all slices of this scope by name; see `Scope.state`."""
         return self._portal.run(self._scope.state(module, at=at))
+
+    def inherited(self, module: type[StateModule[Any]], *, at: int | None = None) -> Inherited:
+        """Return the values that hold here, of a module of several levels; see `Scope.inherited`."""
+        return self._portal.run(self._scope.inherited(module, at=at))
 
     def version(self) -> int:
         """Return how many records were addressed to this scope."""

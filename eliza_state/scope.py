@@ -10,7 +10,8 @@ import attrs
 
 from eliza_state.change import Change, Record, to_datetime
 from eliza_state.dispatcher import Dispatch, Dispatcher, result_of
-from eliza_state.errors import StateError
+from eliza_state.errors import RegistrationError, StateError
+from eliza_state.inheritance import Inherited
 from eliza_state.lifecycle import Phase
 from eliza_state.module import StateModule
 from eliza_state.path import Path
@@ -175,6 +176,45 @@ class Scope:
             if members:
                 return members
         return slices[self._slice_name(module)]
+
+    async def inherited(self, module: type[StateModule[Any]], *, at: int | None = None) -> Inherited:
+        """Return the values that hold here, of a module registered at several levels: the nearest scope's.
+
+        Each module of the class `module`, or of a class derived from it, tells what its scope sets
+        (`StateModule.own_values`); this scope's own level may be without one. All scopes from the root down
+        to this one are read at one position: the last one taken in or, with `at`, an earlier one. While they
+        are in memory nothing else is read.
+        Raises `RegistrationError` if the class is registered at none of their levels.
+        """
+        members = self._members(module)
+        if at is None:
+            chain = (await self.access.scopes.load(self.path)).chain
+            # Nothing is awaited from here on, so that no record comes between the states of the chain.
+            position = chain[0].position
+            slices = {scope.path: scope.published for scope in chain}
+        else:
+            position = await self._position(at)
+            reading = self.access.reading
+            slices = {path: (await reading.recover(path, until=position)).slices for path in members}
+        layers = {path: member.own_values(slices[path][name]) for path, (name, member) in members.items()}
+        return Inherited(self.path, position, layers)
+
+    def _members(self, module: type[StateModule[Any]]) -> dict[Path, tuple[str, StateModule[Any]]]:
+        """The slice and the module of a class for each scope from the root down to this one that has them."""
+        if not isinstance(module, type):
+            raise RegistrationError(f"what is inherited goes by a module's class, got {module!r}")
+        levels = self.access.tree.hierarchy.chain(self.level)
+        members: dict[Path, tuple[str, StateModule[Any]]] = {}
+        for path, level in zip(self.path.chain(), levels, strict=True):
+            for name, member in self.access.tree.modules(level).items():
+                if isinstance(member, module):
+                    members.setdefault(path, (name, member))
+        if not members:
+            raise RegistrationError(
+                f"no module {module.__qualname__} at any of the levels {', '.join(levels)};"
+                " register one there"
+            )
+        return members
 
     def _slice_name(self, module: str | type[StateModule[Any]]) -> str:
         return self.access.tree.slice_name(module, level=self.level)

@@ -37,14 +37,16 @@ def find_modules(named: Iterable[str] = ()) -> list[Module]:
     """Return the installed modules, then the `named` ones (`package:name`), each in the order given.
 
     A name is that of a module's class, of a module, of a composition, or of a list of those. A named module
-    takes the place of an installed one with its name. The current folder is looked in too.
+    takes the place of an installed one with its name, and of those installed together with that one: they
+    are one thing at several levels. The current folder is looked in too.
     Raises `RegistrationError` for an installed one that cannot be loaded, `Misuse` for a name.
     """
     own = [module for name in named for module in _named(name)]
     taken = {module.name for module in own}
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    installed = [module for point in points for module in _installed(point)]
-    return [*(module for module in installed if module.name not in taken), *own]
+    installed = [_installed(point) for point in points]
+    kept = [together for together in installed if taken.isdisjoint(module.name for module in together)]
+    return [*(module for together in kept for module in together), *own]
 
 
 def _installed(point: EntryPoint) -> list[Module]:

@@ -10,9 +10,12 @@ import abc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from eliza_serializers import SerializationError, Serializer
+import msgspec
+
+from eliza_serializers import JsonSerializer, SerializationError, Serializer
 from eliza_serializers.errors import RegistryError
 from eliza_state.storage.errors import DamagedValue
+from eliza_state.storage.immutable import WrittenForm, kept
 from eliza_state.storage.serializing import serializer_named
 
 V = TypeVar("V")
@@ -64,6 +67,7 @@ class Encoding(Generic[V]):
         if len(self._by_name) != len(names) or self._serializer.name in self._by_name:
             raise ValueError(f"expected transforms and a serializer of different names, got {names!r}")
         self._required = frozenset(transform.name for transform in transforms if transform.is_required)
+        self._is_json = value_type is None and type(self._serializer) is JsonSerializer
         self._head = f"{self._serializer.name}:".encode()
         self._encode: Callable[[Any], bytes] = (
             self._serializer.encode if value_type is None else self._serializer.encoder(value_type)
@@ -98,6 +102,25 @@ class Encoding(Generic[V]):
             return self._read(self._serializer.name, content[len(head) :], key)
         *_, (name, content) = self.peel(content, key=key)
         return self._read(name, content, key)
+
+    def kept(self, value: V, content: bytes) -> Any:
+        """Return what memory keeps of a value that was written or read just now: itself, or `WrittenForm`.
+
+        Of data in JSON without any tag nothing needs to be looked at again: the parser alone makes it anew.
+        """
+        held = kept(value, content)
+        if type(held) is WrittenForm and self._is_json and content.startswith(self._head):
+            body = content[len(self._head) :]
+            _, may_hold_tags, _ = self._serializer.format.decode(body)
+            return held if may_hold_tags else WrittenForm(body, msgspec.json.decode)
+        return held
+
+    def remade(self, form: WrittenForm, *, key: str) -> V:
+        """Return a value anew of what `kept` gave."""
+        if form.read is None:
+            return self.decode(form.content, key=key)
+        value: V = form.read(form.content)
+        return value
 
     def peel(self, content: bytes, *, key: str) -> Iterator[tuple[str, bytes]]:
         """Yield the names of what stored bytes went through, each with what follows it, the outermost first.

@@ -7,6 +7,7 @@ import decimal
 import enum
 import sys
 import uuid
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -49,9 +50,13 @@ def is_immutable(value: Any) -> bool:
 
 @attrs.frozen(eq=False)
 class WrittenForm:
-    """A value that could change, kept in its written form and made anew for each reader."""
+    """A value that could change, kept in its written form and made anew for each reader.
+
+    `read` makes it of `content` at once, where that needs no looking at; else `Encoding.decode` does.
+    """
 
     content: bytes
+    read: Callable[[bytes], Any] | None = None
 
 
 def kept(value: Any, content: bytes) -> Any:

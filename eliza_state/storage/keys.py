@@ -22,7 +22,9 @@ _STRUCTURE: Final = "/"
 
 
 def check_name(name: str) -> str:
-    """Return a name if it may be a key or a namespace; else raise `InvalidKey`."""
+    """Return a name as a plain `str` if it may be a key or a namespace; else raise `InvalidKey`."""
+    if isinstance(name, str) and type(name) is not str:
+        name = str.__str__(name)  # a class of its own may change how a text is joined to others
     if not isinstance(name, str) or not name:
         raise InvalidKey(f"a key is a non-empty text, got {name!r}")
     try:

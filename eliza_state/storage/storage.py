@@ -149,6 +149,8 @@ class Storage(Generic[V]):
         ttl_ms: TimeToLive = UNSET,
         expected: int | None = None,
     ) -> Write[V]:
+        if value is GONE:
+            raise TypeError("GONE is no value: use `delete`, or return it from the function of an `update`")
         ttl = self._ttl_ms if ttl_ms is UNSET else check_ttl(ttl_ms)
         deadline_ms = None if ttl is None else self._backend.now_ms + ttl
         return Write(full_key(self._space, key), value, deadline_ms, ttl, expected)

@@ -286,3 +286,92 @@ def test_a_composition_is_of_one_level():
 def test_a_composition_is_not_empty():
     with pytest.raises(RegistrationError, match="takes modules of one level"):
         compose("none")
+
+
+# Modules of several levels
+
+
+def test_a_module_at_another_level_is_named_after_both():
+    module = CountModule().at("agent")
+
+    assert (type(module), module.name, module.level) == (CountModule, "count_agent", "agent")
+    assert (CountModule.name, CountModule.level) == ("count", "room")
+
+
+def test_a_module_at_its_own_level_is_itself():
+    module = CountModule()
+
+    assert module.at("room") is module
+
+
+def test_a_module_at_another_level_keeps_what_it_was_made_with():
+    module = CountModule()
+    module.since_position = 7
+
+    assert module.at("agent").since_position == 7
+
+
+def test_its_reducers_know_their_level():
+    class Level(StateModule[str]):
+        name = "here"
+        level = "room"
+
+        @reduces(Up)
+        def up(self, state: str, event: Up) -> str:
+            return self.level
+
+    assert Level().at("agent").reduce("", Up()) == "agent"
+
+
+@pytest.mark.parametrize("level", ["", "Room", 3, "a" * 60])
+def test_a_level_that_is_no_word_is_refused_with_its_module(level):
+    with pytest.raises(RegistrationError, match=r"CountModule needs `(name|level)`, a lower-case word"):
+        check_module(CountModule().at(level))
+
+
+def of_kind(kind):
+    class Module(StateModule[kind]):
+        name = "module"
+        level = "room"
+
+        @reduces(Up)
+        def up(self, state, event):
+            return state
+
+    return Module()
+
+
+def test_a_mapping_sets_its_items():
+    assert of_kind(dict[str, int]).own_values({"a": None}) == {"a": None}
+
+
+@attrs.frozen
+class Look:
+    colour: str | None = None
+    sizes: tuple[int, ...] = attrs.field(factory=tuple)
+
+
+@pytest.mark.parametrize(
+    ("state", "values"),
+    [
+        (Look(), {}),
+        (Look(colour="red"), {"colour": "red"}),
+        (Look(colour=None, sizes=()), {}),
+        (Look(sizes=(1,)), {"sizes": (1,)}),
+    ],
+)
+def test_an_attrs_object_sets_the_fields_that_differ_from_the_initial_state(state, values):
+    assert of_kind(Look).own_values(state) == values
+
+
+def test_the_initial_state_is_the_modules_own():
+    class Red(CountModule):
+        def initial_state(self) -> Count:
+            return Count(5)
+
+    assert (Red().own_values(Count(5)), Red().own_values(Count(0))) == ({}, {"value": 0})
+
+
+def test_a_state_that_sets_nothing_by_name_is_refused():
+    with pytest.raises(RegistrationError, match="for 7 override `own_values`"):
+        of_kind(int).own_values(7)

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eliza_modules
-from eliza_modules import agent, approval, conversation, message, observer, room, run, system, user
+from eliza_modules import agent, approval, conversation, message, observer, room, run, settings, system, user
 from eliza_state.errors import Rejected
 from eliza_state.event import event_type
 from eliza_state.module import StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Path
 
-FILES = (system, agent, run, approval, observer, room, conversation, message, user)
+FILES = (system, settings, agent, run, approval, observer, room, conversation, message, user)
 AT = "2004-11-15T12:18:00+00:00"
 
 EVENTS = {
@@ -81,6 +81,8 @@ EVENTS = {
     "observer_removed": (observer.ObserverRemoved, {"name": "o1"}),
     "resource_shared": (system.ResourceShared, {"key": "faq", "value": [1]}),
     "config_changed": (system.ConfigChanged, {"key": "mode", "value": None}),
+    "setting_changed": (settings.SettingChanged, {"key": "mode", "value": {"a": None}}),
+    "setting_removed": (settings.SettingRemoved, {"key": "mode"}),
     "user_updated": (user.UserUpdated, {"id": "u1", "name": "Ada", "avatar": "ada.png"}),
 }
 """Event name → its class and a payload with every field."""
@@ -122,8 +124,9 @@ def test_the_modules_cover_the_default_hierarchy_level_by_level():
 
 def test_the_modules_are_entry_points_under_their_own_names():
     found = {point.name: point.load() for point in entry_points(group="eliza_state.modules")}
+    expected = {module.name: type(module) for module in modules()} | {"settings": settings.AT_EVERY_LEVEL}
 
-    assert {module.name: type(module) for module in modules()}.items() <= found.items()
+    assert expected.items() <= found.items()
 
 
 def test_the_table_here_names_every_event_that_a_module_handles():

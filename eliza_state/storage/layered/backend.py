@@ -8,49 +8,24 @@ tombstone, or past its deadline), so that nothing that was overwritten or delete
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from typing import Any, Final, TypeVar
-
-import attrs
+import copy
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Self, TypeVar
 
 from eliza_state.clock import Clock
-from eliza_state.errors import StoreError
+from eliza_state.problems import Problems
 from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Marks, Write, Written
 from eliza_state.storage.cache import CacheBackend
-from eliza_state.storage.errors import OtherHome, OutcomeUnknown, Unsupported
 from eliza_state.storage.layered.cache_layer import CacheLayer
 from eliza_state.storage.layered.invalidation import Invalidation
 from eliza_state.storage.layered.layer import Layer, LayerStatus
 from eliza_state.storage.layered.layers import Layers
+from eliza_state.storage.layered.options import DEFAULT, PersistOptions
 from eliza_state.storage.layered.reading import LayeredReading, own_marks
+from eliza_state.storage.layered.writing import LayeredWriting
 from eliza_state.storage.storage import TOMBSTONE_MS
-from eliza_state.storage.wrapper import encoded
 
-R = TypeVar("R")
 V = TypeVar("V")
-
-
-@attrs.frozen
-class PersistOptions:
-    """Say where a value is kept.
-
-    By default at home, with copies above. `persistent=False` keeps it in the shared cache only, in a store
-    whose cache keeps keys of its own; `volatile` in this process only; `archive` in the archive as well.
-    `ttl_ms` is its time to live in all layers. A key does not change its home silently: keeping a value
-    higher up than its key lives raises `OtherHome`, because the old value would come back later.
-    """
-
-    ttl_ms: float | None = None
-    persistent: bool = True
-    volatile: bool = False
-    archive: bool = False
-
-    def __attrs_post_init__(self) -> None:
-        if self.archive and (self.volatile or not self.persistent):
-            raise ValueError("what is archived is persistent: `archive` goes with no other choice of layers")
-
-
-DEFAULT: Final = PersistOptions()
 
 
 class LayeredBackend(Backend[V]):
@@ -64,8 +39,12 @@ class LayeredBackend(Backend[V]):
         self._layers = layers
         self._front = layers.front
         self._own = layers.own
+        self._options = DEFAULT
+        self._is_fresh = False
         self.reading: Final = LayeredReading(layers, clock=clock)
         """The half that reads."""
+        self._writing: Final = LayeredWriting(layers, self.reading, clock=clock)
+        self._archiving: Final = self._writing.archiving
         sources: list[tuple[Backend[bytes], CacheLayer | None]] = [
             *((cache.backend, cache) for cache in layers.caches),
             (layers.home.backend, None),
@@ -78,17 +57,22 @@ class LayeredBackend(Backend[V]):
             if isinstance(source, CacheBackend)
         ]
 
+    def seen(self, options: PersistOptions, *, fresh: bool = False) -> Self:
+        """Return the same layers, written to with these options.
+
+        With `fresh` no copies are read: whatever was acknowledged before is seen.
+        """
+        view = copy.copy(self)
+        view._options = options
+        view._is_fresh = fresh
+        return view
+
     def at_hand(self, key: str) -> Entry[V] | None:
-        return self.reading.at_hand(key)
+        return None if self._is_fresh else self.reading.at_hand(key)
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Entry[V]]:
         self._listen()
-        return await self.reading.read(keys)
-
-    async def read_home(self, keys: Sequence[str]) -> Mapping[str, Entry[V]]:
-        """Return what `read` does, but asks no copies: whatever was acknowledged before is seen."""
-        self._listen()
-        return await self.reading.read_home(keys)
+        return await (self.reading.read_home(keys) if self._is_fresh else self.reading.read(keys))
 
     def _listen(self) -> None:
         for invalidation in self._invalidations:
@@ -97,128 +81,9 @@ class LayeredBackend(Backend[V]):
     async def look(self, keys: Sequence[str]) -> Mapping[str, Mark]:
         return await self.reading.look(keys)
 
-    # writing
-
     async def write(self, writes: Sequence[Write[V]]) -> Sequence[Written]:
-        return await self.write_as(writes, DEFAULT)
-
-    async def write_as(self, writes: Sequence[Write[V]], options: PersistOptions) -> Sequence[Written]:
-        """Store values where the options say.
-
-        Raises `OtherHome` for a key that lives further down, `Unsupported` where there is no such layer.
-        """
         self._listen()
-        if options.volatile:
-            return await self._write_own(writes)
-        contents = [encoded(write, self._layers.encoding) for write in writes]
-        if options.persistent:
-            return await self._write_home(writes, contents, archive=options.archive)
-        return await self._write_cache(writes, contents)
-
-    async def _write_own(self, writes: Sequence[Write[V]]) -> Sequence[Written]:
-        keys = [write.key for write in writes]
-        known = await self._own.look(keys)
-        unknown = [key for key in keys if key not in known or not known[key].is_live(self.now_ms)]
-        await self._refuse_home(unknown)
-        if self._layers.owner is not None:
-            self._refuse(unknown, await own_marks(self._layers.owner, unknown))
-        for key in keys:
-            self._front.drop(key)
-        return self._own.put(writes)
-
-    async def _refuse_home(self, keys: Sequence[str]) -> None:
-        if keys:
-            self._refuse(keys, await self._layers.home.call(self._layers.home.backend.look(keys)))
-
-    def _refuse(self, keys: Sequence[str], marks: Mapping[str, Mark]) -> None:
-        """Refuse to write keys that live where `marks` come from."""
-        now_ms = self.now_ms
-        for key in keys:
-            if key in marks and marks[key].is_live(now_ms):
-                raise OtherHome(
-                    f"{key!r} is kept further down, from where its old value would come back;"
-                    " delete it first, or keep it there"
-                )
-
-    async def _write_cache(
-        self, writes: Sequence[Write[V]], contents: Sequence[Write[bytes]]
-    ) -> Sequence[Written]:
-        cache = self._layers.owner
-        if cache is None:
-            raise Unsupported(
-                "no layer keeps what is not persistent: open the store with a shared cache and"
-                " `cache_keeps_own=True`, or use `volatile`"
-            )
-        keys = [write.key for write in writes]
-        known = await own_marks(cache, keys)
-        unknown = [key for key in keys if key not in known or not known[key].is_live(self.now_ms)]
-        await self._refuse_home(unknown)
-        written = await self._change(keys, cache, cache.backend.write(contents))
-        await self._own.remove(keys)
-        self._hold(writes, contents, written)
-        return written
-
-    async def _write_home(
-        self, writes: Sequence[Write[V]], contents: Sequence[Write[bytes]], *, archive: bool
-    ) -> Sequence[Written]:
-        if archive and self._layers.archive is None:
-            raise Unsupported("there is no archive to write to; add one to the layers")
-        keys = [write.key for write in writes]
-        home = self._layers.home
-        written = await self._change(keys, home, home.backend.write(contents))
-        await self._own.remove(keys)
-        copies = self._hold(writes, contents, written)
-        await self._tell(copies)
-        if archive and self._layers.archive is not None:
-            await self._layers.archive.call(self._layers.archive.backend.write(copies), writes=True)
-        return written
-
-    async def _change(self, keys: Sequence[str], layer: Layer[Any], change: Awaitable[R]) -> R:
-        """Await a change of keys where they live; whatever may still land leaves them in doubt."""
-        try:
-            return await layer.call(change, writes=True)
-        except BaseException as error:
-            if not isinstance(error, StoreError) or isinstance(error, OutcomeUnknown):
-                self._doubt(keys)
-            raise
-
-    def _doubt(self, keys: Sequence[str]) -> None:
-        """Ask only where they live for keys whose change may still land."""
-        self.reading.doubts.add(keys)
-        for key in keys:
-            self._front.drop(key)
-        for cache in self._layers.caches:
-            cache.distrust(keys, delay_ms=TOMBSTONE_MS)
-
-    def _hold(
-        self, writes: Sequence[Write[V]], contents: Sequence[Write[bytes]], written: Sequence[Written]
-    ) -> list[Write[bytes]]:
-        """Hold in memory what was stored, and return it as copies for the caches."""
-        copies: list[Write[bytes]] = []
-        now_ms = self.now_ms
-        for write, content, (version, is_stored) in zip(writes, contents, written, strict=True):
-            key = write.key
-            self.reading.loads.reached(key, version)
-            if is_stored:
-                copies.append(content._replace(expected=None, version=version, keeps_deadline=False))
-            if is_stored and not (write.keeps_deadline and write.deadline_ms is not None):
-                entry = Entry(content.value, version, write.deadline_ms, write.ttl_ms)
-                self.reading.hold(key, entry, write.value, confirmed_at_ms=now_ms)
-            else:
-                # Where somebody has touched the entry, its deadline is later than it is known to be here.
-                self._front.drop(key, below=version)
-        return copies
-
-    async def _tell(self, copies: Sequence[Write[bytes]]) -> None:
-        if not copies:
-            return
-        try:
-            for cache in self._layers.caches:
-                await cache.tell(copies)
-        except BaseException:
-            for cache in self._layers.caches:
-                cache.distrust([copy.key for copy in copies])
-            raise
+        return await self._writing.write(writes, self._options)
 
     async def remove(self, keys: Sequence[str], *, dead_only: bool = False) -> int:
         if dead_only:
@@ -238,33 +103,16 @@ class LayeredBackend(Backend[V]):
         The home's comes first: it hides what the archive has.
         """
         now_ms = self.now_ms
-        marks = dict(await self._layers.home.call(self._layers.home.backend.look(keys)))
-        if self._layers.archive is not None:
-            absent = [key for key in keys if key not in marks]
-            marks.update(await self._layers.archive.call(self._layers.archive.backend.look(absent)))
-        alive = [key for key, mark in marks.items() if mark.is_live(now_ms)]
+        marks = await self.reading.look_home(keys)
+        alive = [key for key in keys if key in marks and marks[key].is_live(now_ms)]
         if alive:
-            tombstones = [Write[V](key, GONE, now_ms + TOMBSTONE_MS, TOMBSTONE_MS) for key in alive]
-            written = await self.write_as(tombstones, DEFAULT)
-            await self._bury_archived(
-                {key: version for key, (version, _) in zip(alive, written, strict=True)}
-            )
+            tombstones = [Write[Any](key, GONE, now_ms + TOMBSTONE_MS, TOMBSTONE_MS) for key in alive]
+            await self._writing.write_home(tombstones, tombstones)
+        # A deletion before may not have reached the archive.
+        dead = {key: mark.version + 1 for key, mark in marks.items() if not mark.is_live(now_ms)}
+        if dead:
+            await self._archiving.bury(dead)
         return set(alive)
-
-    async def _bury_archived(self, versions: Mapping[str, int]) -> None:
-        """Put tombstones over what the archive has of keys, unless it has a version from after them."""
-        if self._layers.archive is None:
-            return
-        archive = self._layers.archive
-        there = await archive.call(archive.backend.look(list(versions)))
-        deadline_ms = self.now_ms + TOMBSTONE_MS
-        tombstones = [
-            Write[bytes](key, GONE, deadline_ms, TOMBSTONE_MS, version=versions[key])
-            for key, mark in there.items()
-            if not mark.is_gone
-        ]
-        if tombstones:
-            await archive.call(archive.backend.write(tombstones), writes=True)
 
     async def _remove_cached(self, keys: Sequence[str]) -> set[str]:
         """Remove keys that live in the cache; return those that did."""
@@ -274,7 +122,7 @@ class LayeredBackend(Backend[V]):
         marks = await own_marks(self._layers.owner, keys)
         alive = [key for key, mark in marks.items() if mark.is_live(now_ms)]
         if alive:
-            await self._change(alive, self._layers.owner, self._layers.owner.backend.remove(alive))
+            await self._writing.change(alive, self._layers.owner, self._layers.owner.backend.remove(alive))
             for key in alive:
                 self._front.drop(key)
         return set(alive)
@@ -326,7 +174,7 @@ class LayeredBackend(Backend[V]):
         dead = await self._layers.home.backend.expired(limit=limit)
         marks = await self._layers.home.backend.look(dead)
         # What entries at home have hidden goes first; from then on nothing needs to hide it.
-        await self._bury_archived({key: mark.version + 1 for key, mark in marks.items()})
+        await self._archiving.bury({key: mark.version + 1 for key, mark in marks.items()})
         await self._layers.home.backend.remove(dead, dead_only=True)
         return [*swept, *dead, *await self._layers.archive.backend.sweep(limit=limit)]
 
@@ -359,6 +207,11 @@ class LayeredBackend(Backend[V]):
             names = ", ".join(layer.name for layer in layers)
             raise ValueError(f"no layer is named {name!r}; there are memory, {names}")
         return found
+
+    @property
+    def problems(self) -> Problems:
+        """What has become of the layers."""
+        return self._layers.home.problems
 
     def status(self) -> list[LayerStatus]:
         """Return the figures of the layers, from memory down."""

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from eliza_state.errors import StoreError
+from eliza_state.problems import Problem
 from eliza_state.storage.backend import GONE, Backend, Entry, Write
 from eliza_state.storage.cache import CacheBackend, Copy
 from eliza_state.storage.errors import DamagedValue
@@ -40,7 +41,8 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
         keeps_own: bool,
         home: Layer[Backend[bytes]],
     ) -> None:
-        super().__init__(backend, role="cache", timeout_ms=timeout_ms, breaker=breaker)
+        problems = home.problems
+        super().__init__(backend, role="cache", timeout_ms=timeout_ms, breaker=breaker, problems=problems)
         self.max_age_ms = max_age_ms
         self.keeps_own = keeps_own
         self._home = home
@@ -188,13 +190,30 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
             await self.call(self.backend.drop_copies([key for key, _ in page]))
 
     async def close(self) -> None:
-        """End the repairs and close the backend."""
+        """Try once to repair what can be repaired, say how much is left, and close the backend."""
         self._is_closed = True
         task = self._repairing
         if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
             await asyncio.wait([task])
+        if self._repairs:
+            await self._repair_at_last()
         await self.backend.close()
+
+    async def _repair_at_last(self) -> None:
+        error: Exception | None = None
+        try:
+            # However many keys there are, closing waits no longer than one call of the home may take.
+            async with asyncio.timeout(self._home.timeout_s):
+                await self.repair()
+        except (StoreError, TimeoutError) as failed:
+            error = failed
+        if self._repairs:
+            left = "all" if self._repairs.concerns_all else str(self._repairs.count)
+            message = (
+                f"{self.name}: {left} of its copies could not be repaired; others read them until they age"
+            )
+            self.problems.report(Problem("layer", message, error=error))
 
 
 def copy_of(key: str, entry: Entry[bytes]) -> Write[bytes]:

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from eliza_state.storage.backend import GONE, Entry, Gone
 from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.immutable import WrittenForm, kept, size_of
+from eliza_state.storage.immutable import WrittenForm, size_of
 from eliza_state.storage.table import FOREVER_MS, Table, room_of
 
 V = TypeVar("V")
@@ -66,7 +66,7 @@ class Front(Generic[V]):
         self._slots.move_to_end(key)
         held, version, deadline_ms, ttl_ms = entry
         if type(held) is WrittenForm:
-            return Entry(self._encoding.decode(held.content, key=key), version, deadline_ms, ttl_ms)
+            return Entry(self._encoding.remade(held, key=key), version, deadline_ms, ttl_ms)
         return entry
 
     def hold(
@@ -87,7 +87,8 @@ class Front(Generic[V]):
         held: Any = value
         size_bytes = room_of(key, entry.deadline_ms)
         if content is not GONE:
-            held = value if self._share else kept(value, content)
+            assert value is not GONE
+            held = value if self._share else self._encoding.kept(value, content)
             size_bytes += size_of(held, content)
         self._table.put(
             key,

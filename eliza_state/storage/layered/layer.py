@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from eliza_state.errors import StoreError
+from eliza_state.errors import Busy, StoreError
+from eliza_state.problems import Problem, Problems
 from eliza_state.storage.backend import Backend
 from eliza_state.storage.errors import DamagedValue, OutcomeUnknown
 from eliza_state.storage.layered.breaker import Breaker, LayerDown
@@ -42,14 +43,17 @@ class Layer(Generic[B]):
     `timeout_ms` bounds every call; a backend that reads inline is called without a limit.
     """
 
-    def __init__(self, backend: B, *, role: str, timeout_ms: float, breaker: Breaker) -> None:
+    def __init__(
+        self, backend: B, *, role: str, timeout_ms: float, breaker: Breaker, problems: Problems
+    ) -> None:
         if not timeout_ms > 0:
             raise ValueError(f"a time limit is a positive number of milliseconds, got {timeout_ms!r}")
         self.backend = backend
         self.name = backend.name
         self.breaker = breaker
+        self.problems = problems
         self._role = role
-        self._timeout_s = timeout_ms / 1_000
+        self.timeout_s = timeout_ms / 1_000
         self.hits = 0
         self.misses = 0
         self._failures = 0
@@ -76,8 +80,9 @@ class Layer(Generic[B]):
         """Await an answer of the backend.
 
         Raises `LayerDown` without waiting while the breaker is open, `StoreError` when the backend fails or
-        the time is up, `OutcomeUnknown` in the latter case for a call that `writes`. One damaged value, and
-        what the caller did wrong, is no failure of the layer.
+        the time is up, `OutcomeUnknown` in the latter case for a call that `writes`. One damaged value, a
+        lock that somebody holds (`Busy`), and what the caller did wrong, is no failure of the layer. That it
+        begins to be left alone, and that it answers again, is reported as a problem.
         """
         if not self.breaker.permits:
             _close(awaitable)
@@ -85,27 +90,42 @@ class Layer(Generic[B]):
             raise LayerDown(f"{self.name} has failed repeatedly; it is tried again in a while")
         self.breaker.begin()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 answer = await awaitable
         except TimeoutError:
-            self._fail()
             kind = OutcomeUnknown if writes else StoreError
-            raise kind(f"{self.name} did not answer within {self._timeout_s * 1_000:g} ms") from None
+            late = kind(f"{self.name} did not answer within {self.timeout_s * 1_000:g} ms")
+            self._fail(late)
+            raise late from None
         except DamagedValue:
-            self.breaker.succeeded()
+            self._succeed()
             raise
-        except StoreError:
-            self._fail()
+        except Busy:
+            # Somebody else holds the lock for writing. That is an answer, and what is there can be read.
+            self._failures += 1
+            self._succeed()
+            raise
+        except StoreError as error:
+            self._fail(error)
             raise
         except BaseException:
             self.breaker.abandoned()
             raise
-        self.breaker.succeeded()
+        self._succeed()
         return answer
 
-    def _fail(self) -> None:
+    def _succeed(self) -> None:
+        if not self.breaker.is_closed:
+            self.problems.report(Problem("layer", f"{self.name} answers again"))
+        self.breaker.succeeded()
+
+    def _fail(self, error: StoreError) -> None:
         self._failures += 1
+        was_closed = self.breaker.is_closed
         self.breaker.failed()
+        if was_closed and not self.breaker.is_closed:
+            message = f"{self.name} is passed over until it answers again: {error}"
+            self.problems.report(Problem("layer", message, error=error))
 
 
 def _close(awaitable: Awaitable[object]) -> None:

@@ -207,15 +207,34 @@ class LayeredReading(Generic[V]):
         return found
 
     async def _look_below(self, keys: Sequence[str]) -> dict[str, Mark]:
+        """Return the newest marks of keys; while the layers that have them fail, those of copies."""
+        try:
+            return await self._look_where_they_live(keys)
+        except StoreError:
+            with self.loads.watching(keys):
+                started_ms = self._clock() // 1_000
+                copies, _ = await self._from_caches(keys, own_only=False, started_ms=started_ms)
+            if any(key not in copies for key in keys):
+                raise
+            return {key: copy.entry.mark for key, copy in copies.items()}
+
+    async def _look_where_they_live(self, keys: Sequence[str]) -> dict[str, Mark]:
         now_ms = self._clock() // 1_000
-        found = dict(await self._layers.home.call(self._layers.home.backend.look(keys)))
+        found = await self.look_home(keys)
         if self._layers.owner is not None:
             # Where the home has a tombstone, the key may live in the cache by now.
             away = [key for key in keys if key not in found or not found[key].is_live(now_ms)]
             found.update(await own_marks(self._layers.owner, away))
-        rest = [key for key in keys if key not in found]
-        if rest and self._layers.archive is not None:
-            found.update(await self._layers.archive.call(self._layers.archive.backend.look(rest)))
+        return found
+
+    async def look_home(self, keys: Sequence[str]) -> dict[str, Mark]:
+        """Return the marks of keys at home, or in the archive where the home has no entry at all."""
+        if not keys:
+            return {}
+        found = dict(await self._layers.home.call(self._layers.home.backend.look(keys)))
+        absent = [key for key in keys if key not in found]
+        if absent and self._layers.archive is not None:
+            found.update(await self._layers.archive.call(self._layers.archive.backend.look(absent)))
         return found
 
     async def close(self) -> None:

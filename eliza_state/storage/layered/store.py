@@ -8,22 +8,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Self, TypeVar
 
 import attrs
 
 from eliza_state.clock import Clock, now_us
-from eliza_state.storage.backend import Backend, Entry, Write, Written
+from eliza_state.problems import Problems
+from eliza_state.storage.backend import Backend, Entry
 from eliza_state.storage.cache import CacheBackend
 from eliza_state.storage.encoding import Encoding
 from eliza_state.storage.keys import full_key
-from eliza_state.storage.layered.backend import DEFAULT, LayeredBackend, PersistOptions
+from eliza_state.storage.layered.backend import LayeredBackend
 from eliza_state.storage.layered.breaker import Breaker
 from eliza_state.storage.layered.cache_layer import CacheLayer
 from eliza_state.storage.layered.front import Front
 from eliza_state.storage.layered.layer import Layer, LayerStatus
 from eliza_state.storage.layered.layers import Layers
+from eliza_state.storage.layered.options import DEFAULT, PersistOptions
 from eliza_state.storage.memory import MemoryBackend
 from eliza_state.storage.opening import open_backend
 from eliza_state.storage.storage import UNSET, Storage, TimeToLive
@@ -64,8 +66,6 @@ class LayeredStore(Storage[V]):
     is an error. Values are written once, by `encoding`, whatever the number of layers.
     """
 
-    _backend: LayeredBackend[V]
-
     def __init__(
         self,
         *layers: Backend[bytes] | str,
@@ -94,14 +94,32 @@ class LayeredStore(Storage[V]):
             archive=archive,
             encoding=encoding,
         )
-        super().__init__(LayeredBackend(made, clock=clock), ttl_ms=ttl_ms)
-        self._options = DEFAULT
+        self._layered = LayeredBackend(made, clock=clock)
+        self._wraps: tuple[Callable[[Backend[V]], Backend[V]], ...] = ()
+        super().__init__(self._layered, ttl_ms=ttl_ms)
+        self._keep(DEFAULT)
+
+    def _keep(self, options: PersistOptions) -> None:
+        """Read and write through what was put around the layers, with options that those do not know of."""
+        self._options = options
+        self._backend = self._layered.seen(options)
+        self._fresh: Backend[V] = self._layered.seen(options, fresh=True)
+        for wrap in self._wraps:
+            self._backend = wrap(self._backend)
+            self._fresh = wrap(self._fresh)
 
     def keeping(self, options: PersistOptions) -> Self:
         """Return the same store which writes with other options: where values are kept, and for how long."""
         view = copy.copy(self)
-        view._options = options
         view._owns_backend = False
+        view._keep(options)
+        return view
+
+    def around(self, wrap: Callable[[Backend[V]], Backend[V]]) -> Self:
+        """Return the same store over a backend that is put around the layers; `wrap` is called repeatedly."""
+        view = copy.copy(self)
+        view._wraps = (*self._wraps, wrap)
+        view._keep(self._options)
         return view
 
     async def get(
@@ -117,8 +135,8 @@ class LayeredStore(Storage[V]):
         return default if entry is None else entry.live_value
 
     async def _newest(self, full: str) -> Entry[V] | None:
-        entry = (await self._backend.read_home((full,))).get(full)
-        return entry if entry is not None and entry.is_live(self._backend.now_ms) else None
+        entry = (await self._fresh.read((full,))).get(full)
+        return entry if entry is not None and entry.is_live(self._fresh.now_ms) else None
 
     async def set(
         self,
@@ -131,7 +149,9 @@ class LayeredStore(Storage[V]):
     ) -> int:
         """Store a value where the options say, and return its version; see `Storage.set`.
 
-        Raises `OtherHome` where the options would keep it further up than the key lives.
+        With `expected_version` it is compared and stored where the key lives. Raises `OtherHome` where the
+        options would keep it further up than that, and `NotArchived` where the home has it and the archive
+        could not be told.
         """
         view = self if options is None else self.keeping(options)
         if ttl_ms is UNSET and view._options.ttl_ms is not None:
@@ -140,23 +160,25 @@ class LayeredStore(Storage[V]):
             key, value, ttl_ms=ttl_ms, expected_version=expected_version
         )
 
-    async def _commit(self, writes: Sequence[Write[V]]) -> Sequence[Written]:
-        return await self._backend.write_as(writes, self._options)
+    @property
+    def problems(self) -> Problems:
+        """The last 1,000 outages of layers with their ends, and copies that were left unrepaired: `layer`."""
+        return self._layered.problems
 
     def status(self) -> list[LayerStatus]:
         """Return the figures of the layers, from memory down."""
-        return self._backend.status()
+        return self._layered.status()
 
     async def flush(self, layer: str | None = None) -> None:
         """Write what is held back for a layer, by name, or for all: debounced writes, copies to repair.
 
         Raises `StoreError` when a layer does not answer.
         """
-        await self._backend.flush_layer(layer)
+        await self._layered.flush_layer(layer)
 
     async def forget(self, layer: str = "memory") -> None:
         """Drop the copies that memory or a cache holds; the next reads come from below."""
-        await self._backend.forget(layer)
+        await self._layered.forget(layer)
 
 
 def _roles(
@@ -185,9 +207,11 @@ def _layers(
     if cache_keeps_own and not caches:
         raise ValueError("`cache_keeps_own` needs a shared cache above the home")
 
+    problems = Problems()
+
     def layer(backend: Backend[bytes], role: str) -> Layer[Backend[bytes]]:
         timeout_ms = limits.of(backend, HOME_TIMEOUT_MS)
-        return Layer(backend, role=role, timeout_ms=timeout_ms, breaker=Breaker())
+        return Layer(backend, role=role, timeout_ms=timeout_ms, breaker=Breaker(), problems=problems)
 
     home_layer = layer(home, "home")
     cache_layers = [

@@ -203,7 +203,7 @@ def test_show_as_json_tells_one_scope_to_programs(store: str) -> None:
     assert shown["level"] == "conversation"
     assert shown["position"] == 53
     assert shown["version"] == 11
-    assert shown["slices"].keys() == {"conversation"}
+    assert shown["slices"].keys() == {"conversation", "settings_conversation"}
     assert shown["slices"]["conversation"]["topic"] == "watering plan"
     assert shown["children"] == [f"{WEEKEND}/message:m7"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
@@ -79,6 +80,17 @@ def test_a_named_module_takes_the_place_of_an_installed_one() -> None:
     found = find_modules(["shop_for_test:RoomModule"])
 
     assert [type(module).__module__ for module in found if module.name == "room"] == ["shop_for_test"]
+
+
+def test_a_named_module_takes_the_place_of_all_that_are_installed_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points = [EntryPoint("shop", "shop_for_test:LIST", opening.GROUP)]
+    monkeypatch.setattr(opening, "entry_points", lambda group: points)
+    sys.path.insert(0, os.getcwd())
+
+    assert ["cart", "room"] == names()
+    assert ["room"] == names("shop_for_test:RoomModule")
 
 
 @pytest.mark.parametrize(

@@ -226,3 +226,61 @@ def test_what_another_serializer_wrote_can_be_sealed():
 def test_an_unknown_serializer_is_refused():
     with pytest.raises(LookupError, match="yaml"):
         Encoding(serializer="yaml")
+
+
+# what memory keeps
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        Encoding(),
+        Encoding(serializer="msgpack"),
+        Encoding(transforms=[Reversed()]),
+        Encoding(transforms=[Keyed()]),
+        Encoding(transforms=[LargeOnly()]),
+    ],
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [],
+        {"a": [1, 2.0, None, True, "ä"], "b": {"c": -0.0}},
+        {"big": 2**70, "not a number": float("inf")},
+        [(1, 2), {3}, b"bytes"],
+        {1: "a key that is no text"},
+        {"_type": "Map", "data": []},
+        {"\\u005ftype": "_typ"},
+        ["x" * 200],
+    ],
+    ids=repr,
+)
+def test_what_is_kept_is_made_anew_each_time(encoding, value):
+    form = encoding.kept(value, encoding.encode(value, key="key"))
+    first, second = (encoding.remade(form, key="key") for _ in range(2))
+
+    assert repr(value) == repr(first) == repr(second)
+    assert first is not second
+
+
+def test_what_was_written_with_tags_by_others_is_read_with_them():
+    """A tag may stand for what needs none."""
+    content = b'json:[{"_type": "Tuple", "data": [1]}, {"\\u005ftype": "Tuple", "data": [2]}]'
+    encoding = Encoding()
+    value = encoding.decode(content, key="key")
+
+    assert value == encoding.remade(encoding.kept(value, content), key="key") == [(1,), (2,)]
+
+
+def test_what_cannot_change_is_kept_as_it_is():
+    value = ("a", 1)
+
+    assert value is Encoding().kept(value, b"json:irrelevant")
+
+
+def test_typed_values_are_made_anew_by_their_type():
+    encoding = Encoding(value_type=list[Point])
+    value = [Point(1)]
+
+    assert value == encoding.remade(encoding.kept(value, encoding.encode(value, key="a")), key="a")

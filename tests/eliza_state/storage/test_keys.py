@@ -106,6 +106,27 @@ def test_a_whole_key_is_bounded_in_bytes_as_it_is_escaped():
             full_key(space, name)
 
 
+class Joining(str):
+    """A text that says itself what it makes of others, and of itself."""
+
+    def __radd__(self, before):
+        return f"elsewhere/{self}"
+
+    def __bool__(self):
+        return False
+
+    def translate(self, table):
+        return self
+
+    def encode(self, *args):
+        return b""
+
+
+def test_a_text_of_a_class_of_its_own_is_taken_for_its_characters():
+    assert type(check_name(Joining("a"))) is str
+    assert "room/a%2Fb" == full_key(space_of(Joining("room")), Joining("a/b"))
+
+
 def test_a_message_shows_little_of_a_long_name():
     with pytest.raises(InvalidKey) as error:
         check_name("x" * 100_000)

@@ -211,6 +211,15 @@ async def test_a_key_may_be_of_a_class_of_its_own(storage):
     assert 1 == await storage.get("a") == await storage.get(Key("a"))
 
 
+async def test_the_sign_of_a_deletion_is_no_value(storage, backend):
+    with pytest.raises(TypeError, match="delete"):
+        await storage.set("a", GONE)
+    with pytest.raises(TypeError, match="delete"):
+        await storage.set_many({"b": 1, "a": GONE})
+
+    assert [] == [page async for page in backend.scan("") if page]
+
+
 async def test_a_key_of_a_namespace_is_none_of_the_storage(storage):
     await storage.namespace("a").set("b", 1)
 

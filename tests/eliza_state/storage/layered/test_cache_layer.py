@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from eliza_state.errors import StoreError
+from eliza_state.problems import Problems
 from eliza_state.storage.backend import GONE, Write
 from eliza_state.storage.layered import LayeredStore
 from eliza_state.storage.layered.breaker import Breaker
@@ -20,7 +21,7 @@ from tests.eliza_state.storage.redis.server import eventually
 
 
 def layer(world: World, *, keeps_own: bool = False, failures: int = 3) -> CacheLayer:
-    home = Layer[Any](world.home, role="home", timeout_ms=10_000, breaker=Breaker())
+    home = Layer[Any](world.home, role="home", timeout_ms=10_000, breaker=Breaker(), problems=Problems())
     return CacheLayer(
         world.cache,
         timeout_ms=10_000,
@@ -146,3 +147,40 @@ async def test_a_cancelled_write_is_repaired_in_every_cache(world: World, far: M
 
     assert (waiting["cache"], waiting["far"]) == (1, 1)
     assert await store.get("key") == 2
+
+
+# closing
+
+
+async def test_what_can_be_repaired_is_repaired_in_the_end(world: World) -> None:
+    store = world.store()
+    await store.set("key", 1)
+    world.cache.writes.error = StoreError("down")
+    await store.set("key", 2)
+    world.cache.writes.heal()
+    await store.close()
+
+    assert await world.store().get("key") == 2
+    assert world.home.reads.calls == 1
+    assert not list(store.problems)
+
+
+async def test_what_is_left_unrepaired_in_the_end_is_reported(world: World) -> None:
+    store = world.store()
+    world.cache.writes.error = StoreError("down")
+    await store.set_many({"a": 1, "b": 1})
+    await store.close()
+    (problem,) = store.problems
+
+    assert "cache: 2 of its copies could not be repaired" in problem.message
+    assert problem.error is world.cache.writes.error
+
+
+async def test_closing_waits_for_a_home_no_longer_than_its_limit(world: World) -> None:
+    store = world.store(timeouts_ms={"sql": 10})
+    world.cache.writes.error = StoreError("down")
+    await store.set("a", 1)
+    world.home.reads.hold()
+    await asyncio.wait_for(store.close(), timeout=5)
+
+    assert len(store.problems) == 1

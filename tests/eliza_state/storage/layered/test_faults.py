@@ -97,3 +97,24 @@ async def test_a_home_that_hangs_is_reported_with_its_limit(world: World) -> Non
     world.home.writes.hold()
     with pytest.raises(OutcomeUnknown, match="10 ms"):
         await store.set("a", 1)
+
+
+async def test_has_answers_as_get_does_while_the_home_is_down(world: World) -> None:
+    await world.store().set_many({"a": 1, "b": 2})
+    store = world.store()
+    await store.delete("b")
+    await store.forget()
+    world.home.reads.error = StoreError("down")
+
+    assert await store.has("a")
+    assert (await store.get("a"), await store.get("b")) == (1, None)
+    assert await store.has_many(["a", "b"]) == {"a"}
+    with pytest.raises(StoreError, match="down"):
+        await store.has("c")
+
+
+async def test_has_asks_the_home_while_it_answers(world: World) -> None:
+    await world.store().set("a", 1)
+    await world.store(cache=False).delete("a")
+
+    assert not await world.store().has("a")

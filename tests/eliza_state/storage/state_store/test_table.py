@@ -74,7 +74,7 @@ def test_the_columns(engine: Engine) -> None:
     found = inspect(engine)
 
     columns = [(column["name"], str(column["type"])) for column in found.get_columns("core_state")]
-    key_type = 'VARCHAR COLLATE "C"' if engine.dialect.name == "postgresql" else "TEXT"
+    key_type = 'TEXT COLLATE "C"' if engine.dialect.name == "postgresql" else "TEXT"
     assert [("state_key", key_type), ("value", "TEXT"), ("updated_at", "TEXT")] == columns
     assert ["state_key"] == found.get_pk_constraint("core_state")["constrained_columns"]
 
