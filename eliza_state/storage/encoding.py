@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from eliza_serializers import JsonSerializer, SerializationError, Serializer
 from eliza_serializers.errors import RegistryError
 from eliza_state.storage.errors import DamagedValue
-from eliza_state.storage.immutable import WrittenForm, kept
+from eliza_state.storage.immutable import WrittenForm
 from eliza_state.storage.serializing import serializer_named
 
 V = TypeVar("V")
@@ -103,23 +104,21 @@ class Encoding(Generic[V]):
         *_, (name, content) = self.peel(content, key=key)
         return self._read(name, content, key)
 
-    def kept(self, value: V, content: bytes) -> Any:
-        """Return what memory keeps of a value that was written or read just now: itself, or `WrittenForm`.
-
-        Of data in JSON without any tag nothing needs to be looked at again: the parser alone makes it anew.
-        """
-        held = kept(value, content)
-        if type(held) is WrittenForm and self._is_json and content.startswith(self._head):
-            body = content[len(self._head) :]
-            _, may_hold_tags, _ = self._serializer.format.decode(body)
-            return held if may_hold_tags else WrittenForm(body, msgspec.json.decode)
-        return held
-
     def remade(self, form: WrittenForm, *, key: str) -> V:
-        """Return a value anew of what `kept` gave."""
+        """Return a value anew of its written form. Raises `DamagedValue` for what cannot be read.
+
+        From the second time on, JSON without any tag is not looked at again: the parser alone makes it anew.
+        """
         if form.read is None:
-            return self.decode(form.content, key=key)
-        value: V = form.read(form.content)
+            value = self.decode(form.content, key=key)
+            form.read = partial(self.decode, key=key)
+            if self._is_json and form.content.startswith(self._head):
+                body = form.content[len(self._head) :]
+                _, may_hold_tags, _ = self._serializer.format.decode(body)
+                if not may_hold_tags:
+                    form.content, form.read = body, msgspec.json.decode
+        else:
+            value = form.read(form.content)
         return value
 
     def peel(self, content: bytes, *, key: str) -> Iterator[tuple[str, bytes]]:

@@ -48,11 +48,11 @@ def is_immutable(value: Any) -> bool:
     return False
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class WrittenForm:
     """A value that could change, kept in its written form and made anew for each reader.
 
-    `read` makes it of `content` at once, where that needs no looking at; else `Encoding.decode` does.
+    `Encoding.remade` finds out, the first time, how to `read` it.
     """
 
     content: bytes

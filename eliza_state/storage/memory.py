@@ -25,7 +25,7 @@ from eliza_state.storage.backend import (
     outcome_of,
 )
 from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.immutable import WrittenForm, size_of
+from eliza_state.storage.immutable import WrittenForm, kept, size_of
 from eliza_state.storage.keys import split_key
 from eliza_state.storage.storage import Storage
 from eliza_state.storage.table import Table, room_of
@@ -108,7 +108,7 @@ class MemoryBackend(Backend[V]):
         if value is GONE or self._encoding is None:
             return value, 0
         content = self._encoding.encode(value, key=write.key)
-        held = self._encoding.kept(value, content)
+        held = kept(value, content)
         return held, size_of(held, content)
 
     def _put(self, write: Write[V], value: Any, size_bytes: int, now_us: int) -> Written:

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from eliza_state.storage.backend import GONE, Entry, Gone
 from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.immutable import WrittenForm, size_of
+from eliza_state.storage.immutable import WrittenForm, kept, size_of
 from eliza_state.storage.table import FOREVER_MS, Table, room_of
 
 V = TypeVar("V")
@@ -88,7 +88,7 @@ class Front(Generic[V]):
         size_bytes = room_of(key, entry.deadline_ms)
         if content is not GONE:
             assert value is not GONE
-            held = value if self._share else self._encoding.kept(value, content)
+            held = value if self._share else kept(value, content)
             size_bytes += size_of(held, content)
         self._table.put(
             key,

@@ -13,6 +13,7 @@ from eliza_state.problems import Problem, Problems
 from eliza_state.storage.backend import Backend
 from eliza_state.storage.errors import DamagedValue, OutcomeUnknown
 from eliza_state.storage.layered.breaker import Breaker, LayerDown
+from eliza_state.storage.layered.limit import CallLimit
 
 B = TypeVar("B", bound=Backend[bytes])
 R = TypeVar("R")
@@ -54,6 +55,7 @@ class Layer(Generic[B]):
         self.problems = problems
         self._role = role
         self.timeout_s = timeout_ms / 1_000
+        self._limit = CallLimit(self.timeout_s)
         self.hits = 0
         self.misses = 0
         self._failures = 0
@@ -90,8 +92,7 @@ class Layer(Generic[B]):
             raise LayerDown(f"{self.name} has failed repeatedly; it is tried again in a while")
         self.breaker.begin()
         try:
-            async with asyncio.timeout(self.timeout_s):
-                answer = await awaitable
+            answer = await self._limit.answer(awaitable)
         except TimeoutError:
             kind = OutcomeUnknown if writes else StoreError
             late = kind(f"{self.name} did not answer within {self.timeout_s * 1_000:g} ms")

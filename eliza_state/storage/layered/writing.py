@@ -147,6 +147,8 @@ class LayeredWriting(Generic[V]):
 
     async def _left(self, writes: Sequence[Write[V]], written: Sequence[Written]) -> None:
         """Forget what this process had of its own of keys that were stored further down."""
+        if not self._own.table.slots:
+            return
         pairs = zip(writes, written, strict=True)
         await self._own.remove([write.key for write, outcome in pairs if outcome.is_stored])
 
@@ -159,9 +161,7 @@ class LayeredWriting(Generic[V]):
         A process that ends in between must not leave something behind that hides the home for good.
         """
         owner = self._layers.owner
-        if not owned or owner is None:
-            yield
-            return
+        assert owner is not None
         with contextlib.suppress(StoreError):  # then the home is right all the same, and the cache repaired
             copies = [copy_of(key, entry) for key, entry in owned.items()]
             await owner.call(owner.backend.write_copies(copies, max_age_ms=owner.max_age_ms))
@@ -190,8 +190,12 @@ class LayeredWriting(Generic[V]):
         if archive and self._layers.archive is None:
             raise Unsupported("there is no archive to write to; add one to the layers")
         home = self._layers.home
-        async with self._taking_home(owned):
-            written = await self.change([write.key for write in writes], home, home.backend.write(contents))
+        keys = [write.key for write in writes]
+        if owned:
+            async with self._taking_home(owned):
+                written = await self.change(keys, home, home.backend.write(contents))
+        else:
+            written = await self.change(keys, home, home.backend.write(contents))
         await self._left(writes, written)
         copies = self._hold(writes, contents, written)
         await self._tell(copies)
