@@ -1,0 +1,17 @@
+"""Followers: durable readers of the journal, each hearing every record in order, effectively once."""
+
+from eliza_state.followers.follower import Follower
+from eliza_state.followers.followers import Followers
+from eliza_state.followers.handler import Handler, RecordedEvent, Write
+from eliza_state.followers.positions import FollowerAdvanced, FollowerPositions, FollowersModule
+
+__all__ = [
+    "Follower",
+    "FollowerAdvanced",
+    "FollowerPositions",
+    "Followers",
+    "FollowersModule",
+    "Handler",
+    "RecordedEvent",
+    "Write",
+]
