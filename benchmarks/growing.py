@@ -54,7 +54,8 @@ def store_of(folder: str, count: int) -> str:
     url = f"sqlite:///{folder}/long-{count}.db"
 
     async def make() -> None:
-        async with StateManager.open(url, modules=[ConversationModule()], synchronous="NORMAL") as manager:
+        quick = f"{url}?synchronous=NORMAL"
+        async with StateManager.open(quick, modules=[ConversationModule()]) as manager:
             await fill(manager, start=0, stop=count)
 
     if not os.path.exists(f"{folder}/long-{count}.db"):
@@ -155,9 +156,8 @@ def _storing(folder: str) -> Row:
         everything = [SystemModule(), AgentModule(), RoomModule(), ConversationModule()]
 
         async def run() -> None:
-            async with StateManager.open(
-                f"sqlite:///{path}", modules=everything, synchronous="NORMAL"
-            ) as manager:
+            url = f"sqlite:///{path}?synchronous=NORMAL"
+            async with StateManager.open(url, modules=everything) as manager:
                 talk = scope(manager)
                 for number in range(1_000):
                     await talk.dispatch(message(number))

@@ -16,11 +16,12 @@ from eliza_state.committer import Committer
 from eliza_state.errors import InvalidEvent, StaleState, StateError
 from eliza_state.heads import Heads
 from eliza_state.ids import UuidFactory, encode_id
-from eliza_state.journal.contract import ChunkMissing, Journal
+from eliza_state.journal.contract import Journal
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.path import Path
 from eliza_state.pending import Pending
 from eliza_state.scopes import LiveScope, Scopes
+from eliza_state.snapshots import ChunkMissing
 from eliza_state.tree import Plan, Tree
 
 MAX_ID_LENGTH: Final = 256

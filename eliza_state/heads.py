@@ -11,7 +11,6 @@ from typing import Any
 
 from eliza_state.change import Change, Record
 from eliza_state.errors import InvalidEvent, ScopeArchived, StaleState, StateError
-from eliza_state.journal.contract import ChunkMissing
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.lifecycle import LIVED_ON, SAVED, Phase, Step
 from eliza_state.path import Path
@@ -19,6 +18,7 @@ from eliza_state.pending import Pending
 from eliza_state.problems import Problems
 from eliza_state.recovery import read_event, reduce_slice
 from eliza_state.scopes import LiveScope, Scopes
+from eliza_state.snapshots import ChunkMissing
 from eliza_state.tree import Plan, Stage, Transition, Tree
 
 # A named tuple's own constructor costs twice as much as this, which is all it does.

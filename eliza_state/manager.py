@@ -20,7 +20,7 @@ from eliza_state.change import Change, to_microseconds
 from eliza_state.clock import now_us
 from eliza_state.committer import Committer
 from eliza_state.dispatcher import Dispatch, Dispatcher
-from eliza_state.errors import StateError
+from eliza_state.errors import StateError, StoreError
 from eliza_state.event import event_type
 from eliza_state.heads import Heads
 from eliza_state.journal.contract import Journal
@@ -43,8 +43,9 @@ from eliza_state.signals import (
     Signals,
     Subscription,
 )
+from eliza_state.snapshot_source import SnapshotPlace, SnapshotSource
+from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.snapshotter import Snapshotter
-from eliza_state.sqlite import Synchronous
 from eliza_state.tree import Tree
 
 Durability: TypeAlias = Literal["committed", "buffered"]
@@ -86,14 +87,21 @@ class StateManager:
     """
 
     def __init__(
-        self, journal: Journal, tree: Tree, *, buffered: bool, read_only: bool, limits: Limits
+        self,
+        journal: Journal,
+        tree: Tree,
+        *,
+        snapshots: SnapshotStore | None,
+        buffered: bool,
+        read_only: bool,
+        limits: Limits,
     ) -> None:
         """Put the parts together around an open journal; users call `open`."""
         self.problems = Problems()
         self.tree = tree
         self.journal = journal
         self._signals = Signals(self, problems=self.problems)
-        self._reading = Reading(tree, journal, problems=self.problems)
+        self._reading = Reading(tree, journal, snapshots=snapshots, problems=self.problems)
         self._scopes = Scopes(
             tree, self._recover, max_scopes=limits.max_scopes, max_bytes=limits.max_scope_bytes
         )
@@ -113,9 +121,10 @@ class StateManager:
                 inline_below_ms=limits.inline_below_ms,
                 busy_timeout_ms=limits.busy_timeout_ms,
             )
-            self._snapshotter = Snapshotter(
-                tree, journal, writer=self._writer, reading=self._reading, problems=self.problems
-            )
+            if snapshots is not None:
+                self._snapshotter = Snapshotter(
+                    tree, journal, snapshots=snapshots, reading=self._reading, problems=self.problems
+                )
         self._committer = Committer(
             self._heads,
             journal,
@@ -145,7 +154,7 @@ class StateManager:
         modules: Iterable[StateModule[Any] | Composition] = (),
         hierarchy: Hierarchy = DEFAULT_HIERARCHY,
         durability: Durability = "committed",
-        synchronous: Synchronous = "FULL",
+        snapshots: SnapshotPlace = True,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int] = now_us,
         read_only: bool = False,
@@ -153,10 +162,15 @@ class StateManager:
         """Open a store, to be awaited or entered: `async with StateManager.open(...) as manager`.
 
         `url` is `memory://` (nothing is written, so nothing is checked for whether it could be) or a SQLite
-        file, `sqlite:///state.db`, made if it is not there. `durability` says when a dispatch returns:
+        file, `sqlite:///state.db`, made if it is not there; what is in it survives a power cut, with
+        `sqlite:///state.db?synchronous=NORMAL` a killed process. `durability` says when a dispatch returns:
         `committed` once its record is durable, `buffered` at once, which needs the store for itself.
-        `synchronous` is SQLite's: `FULL` survives a power cut, `NORMAL` a killed process. `clock` gives
-        microseconds since 1970. A `read_only` manager refuses events and disturbs no other.
+        `snapshots` says where the snapshots lie that make opening a scope quick: beside the database, in
+        `state.db-snapshots`, nowhere (`False`), in the layers of these URLs, from the top, as in
+        `["redis://cache", "postgresql+psycopg://db/state", "archive:///var/archive"]`, or in a storage
+        that a function opens and the manager closes. Whatever becomes of them changes no state; a place that
+        cannot be opened is reported and done without. `clock` gives microseconds since 1970.
+        A `read_only` manager refuses events and disturbs no other.
         Raises `RegistrationError` for modules that cannot work together, `StoreError` for a store that
         cannot be opened or is held by others.
         """
@@ -167,30 +181,50 @@ class StateManager:
             url=url,
             exclusive=durability == "buffered",
             read_only=read_only,
-            synchronous=synchronous,
             busy_timeout_ms=limits.busy_timeout_ms,
             clock=clock,
         )
-        return Opening(lambda: cls._start(source, tree, limits))
+        return Opening(lambda: cls._start(source, tree, place=snapshots, limits=limits))
 
     @classmethod
-    async def _start(cls, source: JournalSource, tree: Tree, limits: Limits) -> Self:
+    async def _start(cls, source: JournalSource, tree: Tree, *, place: SnapshotPlace, limits: Limits) -> Self:
+        snapshot_source = SnapshotSource(place=place, database=source.database, read_only=source.read_only)
         async with AsyncExitStack() as closing:
             lease = source.lease()
             if lease is not None:
                 closing.callback(lease.release)
             journal = await asyncio.to_thread(source.journal)
             closing.callback(journal.close)
-            manager = cls(journal, tree, buffered=source.exclusive, read_only=source.read_only, limits=limits)
+            snapshots = None
+            if snapshot_source.is_any:
+                snapshots = SnapshotStore(snapshot_source, epoch=journal.epoch)
+                closing.push_async_callback(snapshots.close)
+            manager = cls(
+                journal,
+                tree,
+                snapshots=snapshots,
+                buffered=source.exclusive,
+                read_only=source.read_only,
+                limits=limits,
+            )
             manager._closing = closing.pop_all()
         if lease is not None and lease.is_unsafe:
             manager.problems.report(Problem("journal", UNSAFE_SHARING))
         try:
+            if snapshots is not None:
+                await manager._open_snapshots(snapshots)
             await manager._scopes.load(Path())
         except BaseException:
             await manager.close()
             raise
         return manager
+
+    async def _open_snapshots(self, snapshots: SnapshotStore) -> None:
+        # At once: the application hears at once what is wrong, and the first scope does not wait for it.
+        try:
+            await snapshots.open()
+        except StoreError as error:
+            self.problems.report(Problem("snapshot", f"there are no snapshots for now: {error}", error=error))
 
     async def close(self) -> None:
         """Write what is under way and release the store; closing twice does nothing.

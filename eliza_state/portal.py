@@ -30,7 +30,7 @@ from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 from eliza_state.problems import Problems
 from eliza_state.scope import Scope, StateTree
 from eliza_state.signals import QUEUE_SIZE, Changes, Overflow, Receiver, Subscription
-from eliza_state.sqlite import Synchronous
+from eliza_state.snapshot_source import SnapshotPlace
 from eliza_state.tree import Tree
 
 S = TypeVar("S")
@@ -176,7 +176,7 @@ class SyncStateManager:
         modules: Iterable[StateModule[Any] | Composition] = (),
         hierarchy: Hierarchy = DEFAULT_HIERARCHY,
         durability: Durability = "committed",
-        synchronous: Synchronous = "FULL",
+        snapshots: SnapshotPlace = True,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int] = now_us,
         read_only: bool = False,
@@ -187,7 +187,7 @@ class SyncStateManager:
             modules=modules,
             hierarchy=hierarchy,
             durability=durability,
-            synchronous=synchronous,
+            snapshots=snapshots,
             limits=limits,
             clock=clock,
             read_only=read_only,

@@ -14,7 +14,8 @@ from eliza_state.errors import StoreError
 from eliza_state.journal.contract import Journal
 from eliza_state.path import Path
 from eliza_state.problems import Problems
-from eliza_state.recovery import Recovered, SetAside, recover
+from eliza_state.recovery import Recovered, recover
+from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.tree import Tree
 
 T = TypeVar("T")
@@ -25,13 +26,15 @@ _THREADS = 2
 class Reading:
     """Read a journal in a few threads of its own, or at once where the journal is in memory."""
 
-    def __init__(self, tree: Tree, journal: Journal, *, problems: Problems) -> None:
+    def __init__(
+        self, tree: Tree, journal: Journal, *, snapshots: SnapshotStore | None, problems: Problems
+    ) -> None:
         self._tree = tree
         self._journal = journal
+        self._snapshots = snapshots
         self._problems = problems
         self._threads = ThreadPoolExecutor(_THREADS, "eliza-state-reader") if journal.durable else None
         self._closed = False
-        self._set_aside: SetAside = set()
 
     async def run(self, function: Callable[[], T]) -> T:
         """Run a function that reads and return what it returns or raises; `StoreError` once closed."""
@@ -46,7 +49,7 @@ class Reading:
         if not self._closed and not self._journal.knows(path):
             return Recovered(self._tree.initial(self._tree.hierarchy.level(path)))
         read = partial(recover, self._tree, self._journal, path, until=until)
-        return await self.run(partial(read, report=self._problems.report, set_aside=self._set_aside))
+        return await self.run(partial(read, snapshots=self._snapshots, report=self._problems.report))
 
     async def records(
         self, path: Path, *, after: int, until: int | None, newest_first: bool, limit: int | None

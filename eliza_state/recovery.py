@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
 from eliza_state.change import Record
 from eliza_state.codec import decode
 from eliza_state.errors import InvalidEvent, StateError
-from eliza_state.journal.contract import ChunkMissing, Journal, SliceSnapshot
+from eliza_state.journal.contract import Journal
+from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problem
-from eliza_state.snapshots import Fetch, restore_slice
+from eliza_state.snapshot_store import SnapshotStore
+from eliza_state.snapshots import ChunkMissing, Fetch, ScopeSnapshot, SliceSnapshot, restore_slice
 from eliza_state.tree import Stage, Tree
 
 Report = Callable[[Problem], None]
-
-SetAside = set[tuple[Path, str, int]]
-"""Snapshots that are not to be used: the scope, the slice, the position."""
+Lose = Callable[[StateError], None]
 
 
 @attrs.define
@@ -105,28 +104,34 @@ def recover(
     path: Path,
     *,
     until: int,
+    snapshots: SnapshotStore | None,
     report: Report,
-    set_aside: SetAside | None = None,
 ) -> Recovered:
-    """Return the state of `path` at position `until`, read from the journal and its snapshots.
+    """Return the state of `path` at position `until`, read from the journal and from snapshots, if any.
 
-    Snapshots in `set_aside` are not used, and those that turn out to be unusable are added to it, now or
-    when a chunk is touched later.
+    A snapshot that turns out to be unusable, now or when a chunk is touched later, is set aside and reported.
     """
-    aside = set[tuple[Path, str, int]]() if set_aside is None else set_aside
+    sources = _Sources(tree, journal, snapshots, report)
     while True:
         try:
-            return _recover(tree, journal, path, until=until, report=report, aside=aside)
+            return _recover(sources, path, until=until)
         except ChunkMissing:
             # Its snapshot is set aside by now, so that every round has one fewer to start from.
             continue
 
 
-def _recover(
-    tree: Tree, journal: Journal, path: Path, *, until: int, report: Report, aside: SetAside
-) -> Recovered:
-    level = tree.hierarchy.level(path)
-    found = Recovered(tree.initial(level))
+class _Sources(NamedTuple):
+    """Where a state is recovered from, and who is told of what is wrong there."""
+
+    tree: Tree
+    journal: Journal
+    snapshots: SnapshotStore | None
+    report: Report
+
+
+def _recover(sources: _Sources, path: Path, *, until: int) -> Recovered:
+    tree, journal = sources.tree, sources.journal
+    found = Recovered(tree.initial(tree.hierarchy.level(path)))
     facts = journal.facts(path, until=until)
     if not facts.last_position:
         return found
@@ -135,63 +140,65 @@ def _recover(
     found.last_activity_us = facts.last_activity_us
     found.ended = kind is not None and kind.ends_scope
     with collector_paused():
-        covered = _load_snapshots(tree, journal, path, until=until, found=found, report=report, aside=aside)
+        covered = _load_snapshots(sources, path, until=until, found=found)
         first = min(covered.values(), default=until)
         records = journal.read(path, after=first, until=until)
-        _fold(tree, records, found, depth=len(path.steps), covered=covered, report=report)
+        _fold(tree, records, found, depth=len(path.steps), covered=covered, report=sources.report)
     return found
 
 
-def _load_snapshots(
-    tree: Tree,
-    journal: Journal,
-    path: Path,
-    *,
-    until: int,
-    found: Recovered,
-    report: Report,
-    aside: SetAside,
-) -> dict[str, int]:
+def _load_snapshots(sources: _Sources, path: Path, *, until: int, found: Recovered) -> dict[str, int]:
     """Put the newest usable snapshot of each slice into `found`; return the position each slice stands at."""
+    tree, journal, snapshots, report = sources
     modules = {
         name: module
         for name, module in tree.modules(tree.hierarchy.level(path)).items()
         if not module.volatile
     }
     covered = {name: module.since_position for name, module in modules.items()}
-    restored: set[str] = set()
-    place = journal.epoch + path.encode()
-    for snapshot in journal.snapshots(path, until=sys.maxsize):
-        module = modules.get(snapshot.module)
-        if module is None or snapshot.module in restored or snapshot.module_version != module.version:
-            continue
-        if (path, snapshot.module, snapshot.position) in aside:
-            continue
-        lose = partial(_set_aside, path, snapshot, found=found, report=report, aside=aside)
-        if snapshot.position > until:
-            if snapshot.position > journal.head():
-                lose(StateError("the journal ends before it: a tail was lost, or an older copy restored"))
-            continue
-        try:
-            _check_snapshot(journal, snapshot)
-            fetch = _fetching(journal, path, found=found, lose=lose)
-            state = restore_slice(module, snapshot, fetch, place=place, lose=lose)
-            found.slices[snapshot.module] = state
-        except StateError as error:
-            lose(error)
-            continue
-        restored.add(snapshot.module)
-        covered[snapshot.module] = snapshot.position
-        found.snapshot_bytes += len(snapshot.body)
+    if snapshots is None or not modules:
+        return covered
+    for snapshot in snapshots.load(path, report=partial(_report_unreadable, report, path)):
+        lose = partial(_set_aside, snapshots, path, snapshot, found=found, report=report)
+        if modules and _is_usable(journal, snapshot, until=until, lose=lose):
+            fetch = _fetching(snapshots, path, found=found, lose=lose)
+            restore = partial(restore_slice, fetch=fetch, place=journal.epoch + path.encode(), lose=lose)
+            for stored in _restore(snapshot, modules, found, restore=restore, lose=lose):
+                del modules[stored.module]
+                covered[stored.module] = snapshot.position
+                found.snapshot_bytes += len(stored.body)
     return covered
 
 
-def _fetching(journal: Journal, path: Path, *, found: Recovered, lose: Callable[[StateError], None]) -> Fetch:
+def _restore(
+    snapshot: ScopeSnapshot,
+    modules: Mapping[str, StateModule[Any]],
+    found: Recovered,
+    *,
+    restore: Callable[[StateModule[Any], bytes], Any],
+    lose: Lose,
+) -> list[SliceSnapshot]:
+    """Put those slices of a snapshot that today's modules can read into `found`, and return them."""
+    restored: list[SliceSnapshot] = []
+    for stored in snapshot.slices:
+        module = modules.get(stored.module)
+        if module is None or stored.module_version != module.version:
+            continue
+        try:
+            found.slices[stored.module] = restore(module, stored.body)
+        except StateError as error:
+            lose(error)
+        else:
+            restored.append(stored)
+    return restored
+
+
+def _fetching(snapshots: SnapshotStore, path: Path, *, found: Recovered, lose: Lose) -> Fetch:
     """Return what fetches chunks of a snapshot, and gives the snapshot up when it cannot."""
 
     def fetch(digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         try:
-            contents = journal.chunks(path, digests)
+            contents = snapshots.chunks(path, digests)
         except ChunkMissing as error:
             lose(error)
             raise
@@ -202,27 +209,37 @@ def _fetching(journal: Journal, path: Path, *, found: Recovered, lose: Callable[
     return fetch
 
 
+def _report_unreadable(report: Report, path: Path, error: StateError) -> None:
+    report(Problem("snapshot", f"{error}; an older one or the records take its place", path, error))
+
+
 def _set_aside(
+    snapshots: SnapshotStore,
     path: Path,
-    snapshot: SliceSnapshot,
+    snapshot: ScopeSnapshot,
     error: StateError,
     *,
     found: Recovered,
     report: Report,
-    aside: SetAside,
 ) -> None:
-    aside.add((path, snapshot.module, snapshot.position))
-    message = f"the snapshot of {snapshot.module!r} at {snapshot.position} is set aside: {error}"
-    report(Problem("snapshot", message, path, error))
+    snapshots.set_aside(path, snapshot)
+    report(Problem("snapshot", f"the snapshot at {snapshot.position} is set aside: {error}", path, error))
     if found.on_lost is not None:
         found.on_lost()
 
 
-def _check_snapshot(journal: Journal, snapshot: SliceSnapshot) -> None:
-    """Raise `StateError` unless the snapshot was taken from this journal as it is now."""
-    record = next(journal.read(Path(), after=snapshot.position - 1, until=snapshot.position), None)
-    if snapshot.epoch != journal.epoch or record is None or record.key != snapshot.record_key:
-        raise StateError("it does not match the journal, or is damaged")
+def _is_usable(journal: Journal, snapshot: ScopeSnapshot, *, until: int, lose: Lose) -> bool:
+    """Tell whether a snapshot is early enough, and was taken from this journal as it is now."""
+    position = snapshot.position
+    if position > until:
+        if position > journal.head():
+            lose(StateError("the journal ends before it: a tail was lost, or an older copy restored"))
+        return False
+    record = next(journal.read(Path(), after=position - 1, until=position), None)
+    if record is None or (record.key, record.writer) != (snapshot.record_key, snapshot.writer):
+        lose(StateError("the journal has another record there: an older copy was restored and went on"))
+        return False
+    return True
 
 
 def _fold(

@@ -7,6 +7,7 @@ and never again; reading the state back loads none of them before it is touched.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
@@ -17,8 +18,7 @@ import msgspec
 from eliza_state.codec import SERIALIZER
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.collections.chunk import Chunk, LazyChunk, chunk_from_data, chunk_to_data
-from eliza_state.errors import StateError
-from eliza_state.journal.contract import ChunkMissing, SliceSnapshot, digest_of
+from eliza_state.errors import StateError, StoreError
 from eliza_state.module import StateModule
 
 Fetch = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
@@ -26,6 +26,46 @@ Fetch = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
 
 _COLLECTIONS: Final = (Log, Map, Set, Entities)
 _EMPTY: Final = {Log: Log[Any](), Map: Map[Any, Any](), Set: Set[Any](), Entities: Entities[Any]()}
+
+DIGEST_BYTES: Final = 16
+"""The length of a chunk's digest."""
+
+
+def digest_of(content: bytes) -> bytes:
+    """Return the digest under which a chunk is stored (BLAKE2b, 16 bytes)."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+
+
+class ChunkMissing(StoreError):
+    """A snapshot names a chunk that is not stored, or is damaged."""
+
+
+class SliceSnapshot(msgspec.Struct, array_like=True, frozen=True):
+    """One slice as stored; `body` names its `chunks` by digest."""
+
+    module: str
+    module_version: int
+    body: bytes
+    chunks: tuple[bytes, ...] = ()
+
+
+class ScopeSnapshot(msgspec.Struct, array_like=True, frozen=True):
+    """All slices of a scope at one position, as stored.
+
+    `record_key` is the id of the record at `position` and `writer` the manager that wrote it: together they
+    tell whether the journal still is the one the snapshot was taken from. An id alone may come from the
+    caller, who uses it again after an older copy of the journal was restored.
+    """
+
+    position: int
+    record_key: bytes
+    writer: str
+    slices: tuple[SliceSnapshot, ...]
+
+    @property
+    def chunks(self) -> frozenset[bytes]:
+        """The digests of all chunks that its slices name."""
+        return frozenset(digest for found in self.slices for digest in found.chunks)
 
 
 class _Chunk(msgspec.Struct, array_like=True, frozen=True):
@@ -93,25 +133,25 @@ def dump_slice(module: StateModule[Any], state: Any, *, place: str, again: bool 
 
 def restore_slice(
     module: StateModule[Any],
-    snapshot: SliceSnapshot,
+    body: bytes,
     fetch: Fetch,
     *,
     place: str,
     lose: Callable[[StateError], None] = lambda _error: None,
 ) -> Any:
-    """Return the state of a stored slice; its full chunks are fetched when they are first touched.
+    """Return the state of a slice from its body; its full chunks are fetched when they are first touched.
 
     Raises `StateError` for a body that cannot be read. A chunk that cannot be read when it is touched
     raises `ChunkMissing` there, after `lose` was told.
     """
     try:
-        body = msgspec.json.decode(snapshot.body, type=_Body)
-        fields = _collection_fields(module, body.keys)
+        found = msgspec.json.decode(body, type=_Body)
+        fields = _collection_fields(module, found.keys)
         reading = _Reading(fetch, place, lose)
-        state = _decode_state(module, bytes(body.state))
+        state = _decode_state(module, bytes(found.state))
         changes = {
-            name: _restore_collection(fields[name], columns, reading, key=body.keys.get(name, "id"))
-            for name, columns in body.columns.items()
+            name: _restore_collection(fields[name], columns, reading, key=found.keys.get(name, "id"))
+            for name, columns in found.columns.items()
         }
         return attrs.evolve(state, **changes) if changes else state
     except ChunkMissing:

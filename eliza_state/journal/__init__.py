@@ -1,7 +1,7 @@
 """The log of events: a contract, its backends, and the writer that drives one."""
 
-from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts, SliceSnapshot
+from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.journal.sql import SqlJournal
 
-__all__ = ["Appended", "Draft", "Journal", "MemoryJournal", "ScopeFacts", "SliceSnapshot", "SqlJournal"]
+__all__ = ["Appended", "Draft", "Journal", "MemoryJournal", "ScopeFacts", "SqlJournal"]

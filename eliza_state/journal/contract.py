@@ -1,30 +1,18 @@
-"""The contract of a journal: an ordered log of records, with the snapshots that shorten reading it.
+"""The contract of a journal: an ordered log of records.
 
 A journal is synchronous. It is driven by one writer at a time (`eliza_state.journal.writer`) and by
-readers in other threads; `append`, `save_snapshot` and `maintain` are the writer's, the rest is anyone's.
+readers in other threads; `append` and `maintain` are the writer's, the rest is anyone's.
 `find` and `knows` are look-ups by index that the event loop makes in its own thread.
 """
 
 from __future__ import annotations
 
 import abc
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
-
-import attrs
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from eliza_state.change import Record
-from eliza_state.errors import StoreError
 from eliza_state.path import Path
-
-DIGEST_BYTES: Final = 16
-"""The length of a chunk's digest."""
-
-
-def digest_of(content: bytes) -> bytes:
-    """Return the digest under which a chunk is stored (BLAKE2b, 16 bytes)."""
-    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 class Draft(NamedTuple):
@@ -62,10 +50,6 @@ class Conflict(Exception):  # an answer of the journal to its writer, not an err
         super().__init__(f"{len(missed)} records came first")
 
 
-class ChunkMissing(StoreError):
-    """A snapshot names a chunk that the journal does not hold, or holds damaged."""
-
-
 class ScopeFacts(NamedTuple):
     """What the journal knows of a scope without reading its records.
 
@@ -80,26 +64,8 @@ class ScopeFacts(NamedTuple):
     last_event: str = ""
 
 
-@attrs.frozen
-class SliceSnapshot:
-    """One slice at one position, as stored.
-
-    `record_key` is the id of the record at `position`, `epoch` the journal's: together they tell whether
-    the journal still is the one the snapshot was taken from. `body` names its chunks by digest.
-    """
-
-    module: str
-    module_version: int
-    position: int
-    version: int
-    record_key: bytes
-    epoch: str
-    body: bytes
-    chunks: tuple[bytes, ...] = ()
-
-
 class Journal(abc.ABC):
-    """An append-only log of records in one total order, with slice snapshots beside it.
+    """An append-only log of records in one total order.
 
     Every method may raise `StoreError`. `durable` is false for a journal that lives in memory: its methods
     return at once and never fail.
@@ -161,35 +127,6 @@ class Journal(abc.ABC):
     @abc.abstractmethod
     def position_at(self, at_us: int) -> int:
         """Return the last position recorded at or before a time in microseconds since 1970; 0 if none."""
-
-    @abc.abstractmethod
-    def snapshots(self, path: Path, *, until: int) -> list[SliceSnapshot]:
-        """Return the stored snapshots of a scope's slices up to a position, the newest first.
-
-        One that is damaged (its checksum differs) comes with an empty epoch, which no journal has.
-        """
-
-    @abc.abstractmethod
-    def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        """Return chunks of a scope's snapshots by digest.
-
-        A closed journal still gives them, because states that are in hand may be touched later. Raises
-        `ChunkMissing` if one of them is not there, or its content has another digest.
-        """
-
-    @abc.abstractmethod
-    def save_snapshot(
-        self,
-        path: Path,
-        slices: Sequence[SliceSnapshot],
-        *,
-        chunks: Iterable[tuple[bytes, bytes]],
-    ) -> None:
-        """Store snapshots of a scope's slices and their new chunks (digest, content) in one transaction.
-
-        Older snapshots of the same slices, and chunks that no snapshot of the scope names any more, go.
-        Raises `ChunkMissing`, and stores nothing, when a named chunk is neither new nor stored.
-        """
 
     def maintain(self) -> None:  # noqa: B027  # most journals need none
         """Do what is better done off the dispatch path; called by the writer between batches."""

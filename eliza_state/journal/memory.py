@@ -6,27 +6,19 @@ import itertools
 import uuid
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from eliza_state.change import Record
 from eliza_state.clock import now_us
 from eliza_state.ids import UuidFactory
-from eliza_state.journal.contract import (
-    Appended,
-    ChunkMissing,
-    Draft,
-    Journal,
-    ScopeFacts,
-    SliceSnapshot,
-)
+from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts
 from eliza_state.path import Path
 
 
 class MemoryJournal(Journal):
     """Keep all records in a list; nothing is written anywhere, nothing is ever dropped.
 
-    It takes no snapshots: what they would shorten is in memory already. `clock` gives microseconds since
-    1970.
+    `clock` gives microseconds since 1970.
     """
 
     durable = False
@@ -130,23 +122,6 @@ class MemoryJournal(Journal):
 
     def position_at(self, at_us: int) -> int:
         return bisect_right(self._records, at_us, key=lambda record: record.recorded_at_us)
-
-    def snapshots(self, path: Path, *, until: int) -> list[SliceSnapshot]:
-        return []
-
-    def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        if digests:
-            raise ChunkMissing(f"a journal in memory holds no chunks, asked for some of {path.encode()!r}")
-        return {}
-
-    def save_snapshot(
-        self,
-        path: Path,
-        slices: Sequence[SliceSnapshot],
-        *,
-        chunks: Iterable[tuple[bytes, bytes]],
-    ) -> None:
-        """Do nothing: see the class."""
 
     def close(self) -> None:
         """Do nothing: the records stay readable."""

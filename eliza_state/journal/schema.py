@@ -30,7 +30,7 @@ from sqlalchemy.exc import DatabaseError
 
 from eliza_state.errors import StoreError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 ROOT_ID: Final = 1
 
 metadata = MetaData()
@@ -92,32 +92,14 @@ below = Table(
     sqlite_with_rowid=False,
 )
 
-snapshot = Table(
-    "snapshot",
-    metadata,
-    Column("path", Integer, primary_key=True, autoincrement=False),
-    Column("module", Text, primary_key=True),
-    Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("version", Integer, nullable=False),
-    Column("module_version", Integer, nullable=False),
-    Column("record_key", LargeBinary, nullable=False),
-    Column("epoch", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("chunks", LargeBinary, nullable=False),
-    Column("checksum", Integer, nullable=False),
-)
 
-chunk = Table(
-    "chunk",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("path", Integer, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("content", LargeBinary, nullable=False),
-    Index("chunk_digest", "path", "digest", unique=True),
-)
+def _drop_snapshots(connection: Connection) -> None:
+    """Drop the snapshots: they are kept beside the journal now, and new ones are taken when they are due."""
+    connection.exec_driver_sql("DROP TABLE IF EXISTS snapshot")
+    connection.exec_driver_sql("DROP TABLE IF EXISTS chunk")
 
-MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {}
+
+MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {1: _drop_snapshots}
 """`MIGRATIONS[n]` turns schema n into schema n + 1, within the transaction that records it."""
 
 

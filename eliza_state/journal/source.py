@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from sqlalchemy import URL, make_url
@@ -16,7 +16,6 @@ from eliza_state.journal.contract import Journal
 from eliza_state.journal.lease import Lease
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.journal.sql import SqlJournal
-from eliza_state.sqlite import Synchronous
 
 MEMORY: Final = "memory"
 _SQLITE: Final = ("sqlite", "sqlite+pysqlite")
@@ -31,14 +30,13 @@ UNSAFE_SHARING: Final = (
 class JournalSource:
     """Where a journal is and how it is to be opened.
 
-    `url` is `memory://` or a SQLAlchemy URL of a SQLite file. An `exclusive` opening shares the store with
-    no other writer, a `read_only` one with all of them.
+    `url` is `memory://` or a SQLAlchemy URL of a SQLite file, which may end with `?synchronous=NORMAL`. An
+    `exclusive` opening shares the store with no other writer, a `read_only` one with all of them.
     """
 
     url: str
     exclusive: bool = False
     read_only: bool = False
-    synchronous: Synchronous = "FULL"
     busy_timeout_ms: int = 5_000
     clock: Callable[[], int]
 
@@ -64,6 +62,12 @@ class JournalSource:
             raise StoreError(f"there is no store at {url.database!r}; name one that exists")
         return url
 
+    @property
+    def database(self) -> str | None:
+        """The path of the database file; `None` for memory."""
+        url = self.parsed()
+        return None if url is None else os.path.abspath(url.database or "")
+
     def lease(self) -> Lease | None:
         """Take the right to write; `None` where none is needed."""
         url = self.parsed()
@@ -80,11 +84,12 @@ class JournalSource:
         url = self.parsed()
         if url is None:
             return MemoryJournal(writer=str(uuid.uuid4()), clock=self.clock)
+        synchronous: Any = str(url.query.get("synchronous", "FULL")).upper()  # checked where it is used
         return SqlJournal(
-            url,
+            url.difference_update_query(["synchronous"]),
             writer=str(uuid.uuid4()),
             read_only=self.read_only,
-            synchronous=self.synchronous,
+            synchronous=synchronous,
             busy_timeout_ms=self.busy_timeout_ms,
             clock=self.clock,
         )

@@ -15,7 +15,7 @@ import struct
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -25,16 +25,8 @@ from eliza_state import sqlite
 from eliza_state.change import Record
 from eliza_state.clock import now_us
 from eliza_state.errors import Busy, StoreError
-from eliza_state.journal import schema, stored
-from eliza_state.journal.contract import (
-    Appended,
-    ChunkMissing,
-    Conflict,
-    Draft,
-    Journal,
-    ScopeFacts,
-    SliceSnapshot,
-)
+from eliza_state.journal import schema
+from eliza_state.journal.contract import Appended, Conflict, Draft, Journal, ScopeFacts
 from eliza_state.journal.interning import Interning
 from eliza_state.path import Path
 
@@ -92,7 +84,6 @@ class SqlJournal(Journal):
         self._reading: Engine | None = sqlite.reading_engine(
             url, busy_timeout_ms=busy_timeout_ms, read_only=read_only
         )
-        self._read_once = partial(sqlite.reading_engine, url, busy_timeout_ms=busy_timeout_ms, read_only=True)
         self._connection: Connection | None = None
         try:
             if read_only:
@@ -290,39 +281,6 @@ class SqlJournal(Journal):
 
             return bisect_right(range(1, head + 1), at_us, key=time_of)
 
-    # Snapshots
-
-    def snapshots(self, path: Path, *, until: int) -> list[SliceSnapshot]:
-        with self._read() as connection:
-            path_id = self._interning.find_path(connection, path)
-            return [] if path_id is None else stored.load_snapshots(connection, path_id, until=until)
-
-    def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
-        with self._read_chunks() as connection:
-            path_id = self._interning.find_path(connection, path)
-            found = {} if path_id is None else stored.load_chunks(connection, path_id, digests)
-        if missing := set(digests) - found.keys():
-            raise ChunkMissing(
-                f"{len(missing)} chunks of a snapshot of {path.encode()!r} are missing or damaged;"
-                " a fold of the records replaces them"
-            )
-        return found
-
-    def save_snapshot(
-        self,
-        path: Path,
-        slices: Sequence[SliceSnapshot],
-        *,
-        chunks: Iterable[tuple[bytes, bytes]],
-    ) -> None:
-        packed = stored.pack(chunks)
-        with self._transaction("save a snapshot") as connection:
-            path_id = self._interning.find_path(connection, path)
-            if path_id is not None:
-                stored.save(connection, path_id, slices, packed=packed)
-        self._unchecked_bytes += _COMMIT_BYTES + sum(map(len, packed.values()))
-        self._unchecked_bytes += sum(len(found.body) for found in slices)
-
     # Connections
 
     @contextlib.contextmanager
@@ -344,20 +302,6 @@ class SqlJournal(Journal):
             raise StoreError(f"cannot {purpose}: the journal is closed")
         with sqlite.translated(purpose), self._reading.connect() as connection:
             yield connection
-
-    @contextlib.contextmanager
-    def _read_chunks(self) -> Generator[Connection]:
-        """Connect for a moment where the journal is closed: states in hand may outlive their manager."""
-        if self._reading is not None:
-            with self._read() as connection:
-                yield connection
-            return
-        engine = self._read_once()
-        try:
-            with sqlite.translated("read a chunk"), engine.connect() as connection:
-                yield connection
-        finally:
-            engine.dispose()
 
     def close(self) -> None:
         # The readers go first: the writer, as the last connection, then owns the final checkpoint.

@@ -13,13 +13,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from eliza_state.errors import Busy, StoreError
 from eliza_state.journal.contract import Appended, Conflict, Draft, Journal
 from eliza_state.path import Path
-
-T = TypeVar("T")
 
 Outcome: TypeAlias = Appended | Conflict | StoreError
 """What came of a batch: stored, overtaken by others, or not stored at all."""
@@ -78,28 +76,6 @@ class Writer:
     def _is_idle(self) -> bool:
         """Tell whether the thread leaves the journal alone: an append would not have to wait for it."""
         return not self._waiting and not self._maintaining
-
-    async def run(self, function: Callable[[], T]) -> T:
-        """Run a function in the writer's thread, between batches, and return what it returns or raises."""
-        future: asyncio.Future[T] = self._loop.create_future()
-
-        def call() -> tuple[T | None, BaseException | None]:
-            try:
-                return function(), None
-            except Exception as error:  # noqa: BLE001  # handed to the caller as it is
-                return None, error
-
-        def done(outcome: tuple[Any, BaseException | None]) -> None:
-            result, error = outcome
-            if future.cancelled():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        self._put(call, done)
-        return await future
 
     def _put(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
         if self._closed:

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias, TypeVar, overload
 from eliza_state import codec
 from eliza_state.change import SliceChange
 from eliza_state.errors import ScopeArchived
-from eliza_state.journal.contract import SliceSnapshot
 from eliza_state.module import Composition, StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 from eliza_state.snapshots import dump_slice, restore_slice
@@ -101,8 +100,7 @@ class TreeDriver:
         name = self.tree.slice_name(module, level=self.tree.hierarchy.level(path))
         member = self.tree.modules(self.tree.hierarchy.level(path))[name]
         dump = dump_slice(member, self._slices(path)[name], place=path.encode())
-        snapshot = SliceSnapshot(name, member.version, 0, 0, b"", "", dump.body, dump.named)
-        restored: S = restore_slice(member, snapshot, lambda _: dump.chunks, place="")
+        restored: S = restore_slice(member, dump.body, lambda _: dump.chunks, place="")
         return restored
 
     def _path(self, to: Path | str) -> Path:

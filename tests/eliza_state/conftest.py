@@ -33,7 +33,9 @@ async def opened() -> AsyncIterator[Open]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def open_manager(url: str = "memory://", **options: Any) -> StateManager:
-            options = {"modules": chat.modules(), "synchronous": "NORMAL", **options}
+            if url.startswith("sqlite:") and "?" not in url:
+                url += "?synchronous=NORMAL"
+            options = {"modules": chat.modules(), **options}
             return await stack.enter_async_context(StateManager.open(url, **options))
 
         yield open_manager

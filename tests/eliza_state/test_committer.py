@@ -348,7 +348,7 @@ async def test_a_full_buffer_lets_on_when_there_is_room(buffered, lock):
 async def test_closing_a_store_that_cannot_be_written_says_so_and_releases_it(opened, sqlite_url, lock):
     limits = Limits(flush_interval_ms=3_600_000, busy_timeout_ms=30)
     manager = await StateManager.open(
-        sqlite_url, modules=chat.modules(), durability="buffered", limits=limits, synchronous="NORMAL"
+        sqlite_url, modules=chat.modules(), durability="buffered", limits=limits
     )
     await manager.dispatch(said(1), to=TALK)
     await manager.flush()
@@ -386,8 +386,8 @@ from eliza_state.manager import Limits, StateManager
 from tests.eliza_state import chat
 
 async def main(url, durability, start):
-    manager = await StateManager.open(url, modules=chat.modules(), durability=durability,
-                                      synchronous="NORMAL", limits=Limits(flush_interval_ms=5))
+    manager = await StateManager.open(f"{url}?synchronous=NORMAL", modules=chat.modules(),
+                                      durability=durability, limits=Limits(flush_interval_ms=5))
     async def talk(number):
         while True:
             text = f"{start}-{number}-{next(counter)}"
@@ -422,7 +422,7 @@ def run_and_kill(url: str, durability: str, start: str, *, lines: int) -> list[s
 
 async def check(url: str) -> list[str]:
     """Check that a store is whole, and return the ids of its records in order."""
-    async with StateManager.open(url, modules=chat.modules(), synchronous="NORMAL") as manager:
+    async with StateManager.open(url, modules=chat.modules()) as manager:
         records = await manager.root.records(limit=None)
         spoken = [text for path in (TALK, OTHER) for text in (await manager.at(path).state("talk")).texts]
 

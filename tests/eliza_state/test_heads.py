@@ -333,7 +333,7 @@ ACTS = st.one_of(
 @settings(max_examples=examples(60))
 @given(acts=st.lists(st.tuples(st.integers(0, 1), ACTS), min_size=5, max_size=40))
 def test_any_interleaving_of_two_writers_is_one_history(acts, tmp_path_factory):
-    url = f"sqlite:///{tmp_path_factory.mktemp('two')}/state.db"
+    url = f"sqlite:///{tmp_path_factory.mktemp('two')}/state.db?synchronous=NORMAL"
 
     def act(manager: StateManager, kind: str, to: Any) -> Any:
         match kind:
@@ -352,7 +352,7 @@ def test_any_interleaving_of_two_writers_is_one_history(acts, tmp_path_factory):
         return manager.refresh()
 
     async def play() -> None:
-        options: Any = {"modules": chat.modules(), "synchronous": "NORMAL"}
+        options: Any = {"modules": chat.modules()}
         async with StateManager.open(url, **options) as one, StateManager.open(url, **options) as other:
             calls = []
             for number, (kind, to) in acts:
@@ -385,7 +385,7 @@ from eliza_state.manager import StateManager
 from tests.eliza_state import chat
 
 async def main(url):
-    async with StateManager.open(url, modules=chat.modules(), synchronous="NORMAL") as manager:
+    async with StateManager.open(f"{url}?synchronous=NORMAL", modules=chat.modules()) as manager:
         print("open", flush=True)
         await asyncio.gather(*(
             manager.dispatch(chat.Said(user="child", text=str(n)), to=(chat.TALK, chat.OTHER)[n % 2])

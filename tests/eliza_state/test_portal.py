@@ -36,7 +36,7 @@ ROOT = FilePath(__file__).parents[2]
 @pytest.fixture
 def manager(url: str) -> Iterator[SyncStateManager]:
     """An open store of each kind in which nothing has happened yet."""
-    with SyncStateManager.open(url, modules=chat.modules(), synchronous="NORMAL") as manager:
+    with SyncStateManager.open(url, modules=chat.modules()) as manager:
         yield manager
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from eliza_state import snapshotter
@@ -16,6 +18,7 @@ from eliza_state.module import StateModule, reduces
 from eliza_state.path import Path
 from tests.eliza_state import chat
 from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Closed, Drawn, Joined, Said, Talk, TalkModule
+from tests.eliza_state.stored_snapshots import SLOT, change_rows, changed_slot, forget, rewrite
 
 SCOPES = [*TALK.chain(), OTHER]
 
@@ -70,11 +73,6 @@ def change_file(url: str, *statements: str) -> int:
         return sum(connection.execute(statement).rowcount for statement in statements)
 
 
-def snapshots(url: str) -> int:
-    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-        return int(connection.execute("SELECT count(*) FROM snapshot").fetchone()[0])
-
-
 def count_records_read(manager: StateManager, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     read, positions = manager.journal.read, []
 
@@ -96,7 +94,7 @@ async def test_a_snapshot_makes_opening_cheaper_and_never_different(opened, fill
     assert len(read) < 60
     assert await kinds(manager) == set()
     await manager.close()
-    change_file(url, "DELETE FROM snapshot", "DELETE FROM chunk")
+    await forget(url)
     manager = await opened(url)
     assert state == await whole(manager)
 
@@ -108,54 +106,124 @@ async def test_the_past_is_the_same_with_and_without_snapshots(opened, filled, a
     with_snapshots = [await manager.at(path).state(at=at) for path in SCOPES]
     tree = await manager.root.tree(at=at)
     await manager.close()
-    change_file(url, "DELETE FROM snapshot")
+    await forget(url)
     manager = await opened(url)
 
     assert with_snapshots == [await manager.at(path).state(at=at) for path in SCOPES]
     assert tree == await manager.root.tree(at=at)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE snapshot SET body = x'00'",
-        "UPDATE snapshot SET body = zeroblob(length(body))",
-        "UPDATE snapshot SET body = substr(body, 1, length(body) / 2)",
-        "UPDATE snapshot SET body = 'text'",
-        "UPDATE snapshot SET checksum = checksum + 1",
-        "UPDATE snapshot SET epoch = 'another life'",
-        "UPDATE snapshot SET record_key = x'00112233445566778899aabbccddeeff'",
-        "UPDATE snapshot SET position = position - 1",
-        "UPDATE snapshot SET version = version + 1",
-        "UPDATE snapshot SET module_version = 1, chunks = x'00'",
-        "UPDATE meta SET value = 'another life' WHERE name = 'epoch'",
-        "UPDATE snapshot SET position = position + 1000000",
-    ],
-)
-async def test_a_damaged_snapshot_is_set_aside_and_the_state_is_right(opened, filled, damage):
-    url, state = filled
-
-    assert change_file(url, damage) > 0
+async def check_the_state_and_go_on(opened: Any, url: str, state: Any) -> set[str]:
+    """Open a store, find the state, let it go on, find that again; return what was reported at first."""
     manager = await opened(url)
     assert state == await whole(manager)
-    assert await kinds(manager) <= {"snapshot"}
-    if "1000000" not in damage:  # one from the future is not looked at
-        assert await kinds(manager) == {"snapshot"}
+    reported = await kinds(manager)
     await fill(manager, start=1_000)
     after = await whole(manager)
     await manager.close()
     manager = await opened(url)
     assert after == await whole(manager)
+    return reported
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x''",
+        "x'00'",
+        "zeroblob(length(value))",
+        "substr(value, 1, length(value) / 2)",
+        "CAST(replace(CAST(value AS TEXT), 'zstd', 'zstf') AS BLOB)",
+        "CAST('json:1' AS BLOB)",
+        "'text'",
+        "7",
+    ],
+)
+async def test_a_damaged_snapshot_is_set_aside_and_the_state_is_right(opened, filled, value):
+    url, state = filled
+    assert change_rows(url, f"UPDATE TABLE SET value = {value} WHERE {SLOT}") > 0
+
+    assert {"snapshot"} == await check_the_state_and_go_on(opened, url, state)
+
+
+async def test_a_flipped_bit_that_still_reads_is_found(opened, filled):
+    url, state = filled
+    await rewrite(url, lambda content: content.replace(b"u1", b"u7"))
+
+    assert {"snapshot"} == await check_the_state_and_go_on(opened, url, state)
+
+
+def change_snapshot(**changes: Any) -> Callable[[bytes], bytes]:
+    """Return what gives a stored snapshot other fields, and the checksum of those."""
+
+    def change(content: bytes) -> bytes:
+        return changed_slot(
+            content,
+            lambda slot: msgspec.structs.replace(
+                slot,
+                snapshot=msgspec.structs.replace(
+                    slot.snapshot, **{name: make(slot.snapshot) for name, make in changes.items()}
+                ),
+            ),
+        )
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_snapshot(record_key=lambda _: bytes(16)),
+        change_snapshot(writer=lambda _: "another manager"),
+        change_snapshot(position=lambda found: found.position - 1),
+        change_snapshot(position=lambda found: found.position + 1_000_000),
+        change_snapshot(position=lambda _: -1),
+        change_snapshot(
+            slices=lambda found: tuple(msgspec.structs.replace(part, body=b"{") for part in found.slices)
+        ),
+        lambda content: changed_slot(
+            content, lambda slot: msgspec.structs.replace(slot, epoch="another life")
+        ),
+        lambda content: changed_slot(content, lambda slot: msgspec.structs.replace(slot, path="agent:other")),
+        lambda content: content.replace(b"snapshot-1:", b"snapshot-2:"),
+        lambda _content: b"",
+    ],
+    ids=[
+        "another record",
+        "another writer",
+        "an earlier position",
+        "a position past the end",
+        "no position",
+        "unreadable bodies",
+        "another store",
+        "another scope",
+        "a newer format",
+        "nothing",
+    ],
+)
+async def test_a_snapshot_that_is_not_of_this_state_is_set_aside(opened, filled, change):
+    url, state = filled
+    assert await rewrite(url, change) > 0
+
+    assert {"snapshot"} == await check_the_state_and_go_on(opened, url, state)
+
+
+async def test_snapshots_of_another_life_of_the_journal_are_not_found(opened, filled):
+    url, state = filled
+    change_file(url, "UPDATE meta SET value = 'another life' WHERE name = 'epoch'")
+
+    assert set() == await check_the_state_and_go_on(opened, url, state)
 
 
 async def test_of_two_snapshots_the_older_serves_where_the_newer_is_damaged(opened, filled, monkeypatch):
     url, state = filled
-    newest = "SELECT max(position) FROM snapshot AS other WHERE other.path = snapshot.path"
-    change_file(url, f"UPDATE snapshot SET checksum = checksum + 1 WHERE position = ({newest})")
+    await rewrite(url, lambda content: content[:-1], newest_only=True)
     manager = await opened(url)
+    read = count_records_read(manager, monkeypatch)
 
     assert state == await whole(manager)
     assert await kinds(manager) == {"snapshot"}
+    assert 1 not in read
 
 
 async def test_a_lost_tail_leaves_the_state_of_what_is_there(opened, filled):
@@ -259,7 +327,7 @@ class Squeamish(TalkModule):
 
 async def test_a_reducer_that_raises_in_a_fold_leaves_its_slice_and_is_reported(opened, filled):
     url, state = filled
-    change_file(url, "DELETE FROM snapshot")
+    await forget(url)
     manager = await opened(url, modules=[chat.TotalsModule(), chat.PeopleModule(), Squeamish()])
     texts = list((await manager.at(TALK).state("talk")).texts)
 
@@ -272,7 +340,7 @@ async def test_a_rejection_in_a_fold_is_reported_like_any_other_failure(opened, 
     manager = await opened(sqlite_url)
     await manager.dispatch(Drawn(amount=2), to=AGENT)
     await manager.close()
-    change_file(sqlite_url, "DELETE FROM snapshot")
+    await forget(sqlite_url)
 
     class Poorer(chat.BudgetModule):
         def initial_state(self) -> chat.Budget:

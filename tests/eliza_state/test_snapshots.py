@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from eliza_state.collections import CHUNK_SIZE, Entities, Log, Map, Set
 from eliza_state.errors import StateError
 from eliza_state.event import event
-from eliza_state.journal.contract import ChunkMissing, SliceSnapshot, digest_of
 from eliza_state.module import StateModule, reduces
-from eliza_state.snapshots import Dump, dump_slice, restore_slice
+from eliza_state.snapshots import ChunkMissing, Dump, digest_of, dump_slice, restore_slice
 
 
 @event("poked")
@@ -68,8 +67,7 @@ class Chunks:
 
 
 def restore(dump: Dump, chunks: Any, *, module: StateModule[Any] = MODULE, place: str = "here") -> Any:
-    snapshot = SliceSnapshot(module.name, 1, 1, 1, b"", "", dump.body, dump.named)
-    return restore_slice(module, snapshot, chunks, place=place)
+    return restore_slice(module, dump.body, chunks, place=place)
 
 
 def shelf(count: int) -> Shelf:
@@ -164,8 +162,8 @@ def test_what_is_not_touched_is_not_fetched():
 
 def test_a_chunk_that_cannot_be_read_is_told_and_refused():
     chunks, lost = Chunks(), []
-    snapshot = chunks.keep(dump_slice(MODULE, shelf(CHUNK_SIZE), place="here"))
-    restored = restore_slice(MODULE, snapshot, chunks, place="there", lose=lost.append)
+    dump = chunks.keep(dump_slice(MODULE, shelf(CHUNK_SIZE), place="here"))
+    restored = restore_slice(MODULE, dump.body, chunks, place="there", lose=lost.append)
     chunks.stored = dict.fromkeys(chunks.stored, b'[[{"odd"')
 
     with pytest.raises(ChunkMissing, match="cannot be read"):
@@ -177,10 +175,8 @@ def test_a_chunk_that_cannot_be_read_is_told_and_refused():
     "body", [b"", b"{", b"{}", b"null", b'{"state": {}, "columns": {"x": {}}, "keys": {}}']
 )
 def test_a_body_that_cannot_be_read_is_refused(body):
-    snapshot = SliceSnapshot("shelf", 1, 1, 1, b"", "", body)
-
     with pytest.raises(StateError, match="its body cannot be read"):
-        restore_slice(MODULE, snapshot, Chunks(), place="")
+        restore_slice(MODULE, body, Chunks(), place="")
 
 
 def test_a_state_that_cannot_be_written_names_its_module():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 
 import pytest
 
@@ -12,15 +10,16 @@ from eliza_modules.conversation import ConversationModule, MessageReceived
 from eliza_modules.room import RoomModule, UserJoined
 from eliza_state import snapshotter
 from eliza_state.errors import StoreError
-from eliza_state.journal.contract import ChunkMissing
 from eliza_state.manager import Limits, StateManager
+from eliza_state.snapshots import ChunkMissing
 from tests.eliza_state import chat
 from tests.eliza_state.chat import ROOM, TALK, Said
+from tests.eliza_state.stored_snapshots import CHUNK, change_rows, stored
 
 
-def rows(url: str, table: str = "snapshot") -> int:
-    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+async def slots(url: str) -> int:
+    """Return how many snapshots are stored."""
+    return len((await stored(url))[0])
 
 
 async def say(manager: StateManager, count: int) -> None:
@@ -37,14 +36,14 @@ async def test_a_short_tail_takes_no_snapshot(opened, sqlite_url, eager):
     manager = await opened(sqlite_url)
     await say(manager, 9)
 
-    assert rows(sqlite_url) == 0
+    assert await slots(sqlite_url) == 0
 
 
-async def test_a_tail_that_has_grown_takes_one_of_every_stored_slice(opened, sqlite_url, eager):
+async def test_a_tail_that_has_grown_takes_one_of_every_scope_with_stored_slices(opened, sqlite_url, eager):
     manager = await opened(sqlite_url)
     await say(manager, 10)
 
-    assert rows(sqlite_url) == 4  # totals, budget, people, talk; presence is volatile
+    assert await slots(sqlite_url) == 4  # the root, the agent, the room, the conversation
     assert list(manager.problems) == []
 
 
@@ -52,10 +51,10 @@ async def test_closing_takes_the_snapshots_that_make_opening_quick(opened, sqlit
     monkeypatch.setattr(snapshotter, "MIN_CLOSING_TAIL", 5)
     manager = await opened(sqlite_url)
     await say(manager, 6)
-    before = rows(sqlite_url)
+    before = await slots(sqlite_url)
     await manager.close()
 
-    assert (0, 4) == (before, rows(sqlite_url))
+    assert (0, 4) == (before, await slots(sqlite_url))
 
 
 async def test_old_snapshots_go(opened, sqlite_url, eager):
@@ -63,7 +62,7 @@ async def test_old_snapshots_go(opened, sqlite_url, eager):
     for _ in range(20):
         await say(manager, 10)
 
-    assert rows(sqlite_url) <= 8
+    assert await slots(sqlite_url) <= 8
 
 
 async def test_a_snapshot_that_cannot_be_stored_is_reported_and_stops_nothing(
@@ -71,16 +70,16 @@ async def test_a_snapshot_that_cannot_be_stored_is_reported_and_stops_nothing(
 ):
     manager = await opened(sqlite_url)
 
-    def fail(*_args, **_options):
+    async def fail(*_args, **_options):
         raise StoreError("disk full")
 
-    monkeypatch.setattr(manager.journal, "save_snapshot", fail)
+    monkeypatch.setattr(manager._snapshotter._snapshots, "save", fail)
     await say(manager, 10)
     monkeypatch.undo()
     await say(manager, 600)
 
     assert {"snapshot"} == {problem.kind for problem in manager.problems}
-    assert rows(sqlite_url) == 4
+    assert await slots(sqlite_url) == 4
 
 
 async def test_a_state_that_cannot_be_written_is_reported_and_stops_nothing(opened, sqlite_url, eager):
@@ -124,12 +123,24 @@ async def test_events_go_on_while_a_snapshot_is_taken(opened, sqlite_url, eager)
 async def test_a_buffered_store_takes_snapshots_of_what_is_written(opened, sqlite_url, eager):
     manager = await opened(sqlite_url, durability="buffered", limits=Limits(flush_interval_ms=3_600_000))
     await say(manager, 50)
-    before = rows(sqlite_url)
+    before = await slots(sqlite_url)
     await manager.flush()
     await manager._snapshotter.close([])
 
     assert before == 0
-    assert rows(sqlite_url) == 4
+    assert await slots(sqlite_url) == 4
+
+
+async def test_a_buffered_store_that_goes_on_at_once_takes_snapshots_as_well(opened, sqlite_url, eager):
+    manager = await opened(sqlite_url, durability="buffered", limits=Limits(flush_interval_ms=1))
+    for number in range(300):
+        await manager.dispatch(Said(user="ada", text=str(number)), to=TALK)
+        if not number % 10:
+            await manager.flush()
+    await manager._snapshotter.close([])
+
+    assert await slots(sqlite_url) > 4
+    assert [] == list(manager.problems)
 
 
 MESSAGES = 3_000
@@ -145,13 +156,14 @@ async def test_reading_the_last_fifty_messages_loads_no_more_than_they_need(open
         await manager._snapshotter.close([])
     await manager.close()
     manager = await opened(sqlite_url, modules=modules)
-    chunks, loaded = manager.journal.chunks, []
+    snapshots, loaded = manager._snapshotter._snapshots, []
+    chunks = snapshots.chunks
 
     def counted(path, digests):
         loaded.extend(digests)
         return chunks(path, digests)
 
-    monkeypatch.setattr(manager.journal, "chunks", counted)
+    monkeypatch.setattr(snapshots, "chunks", counted)
     messages = (await manager.at(TALK).state(ConversationModule)).messages
     last = messages.last(50)
 
@@ -162,9 +174,7 @@ async def test_reading_the_last_fifty_messages_loads_no_more_than_they_need(open
 
 
 def damage_chunks(url: str) -> None:
-    assert rows(url, "chunk") > 0
-    with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-        connection.execute("UPDATE chunk SET content = zeroblob(length(content))")
+    assert change_rows(url, f"UPDATE TABLE SET value = zeroblob(length(value)) WHERE {CHUNK}") > 0
 
 
 async def damaged_chunks(opened, url: str, *, tail: int = 0) -> StateManager:
@@ -199,7 +209,7 @@ async def test_a_damaged_chunk_is_never_taken_for_another_content_and_then_folde
     talk = manager.at(TALK)
     messages = (await talk.state(ConversationModule)).messages
 
-    with pytest.raises(ChunkMissing, match="damaged"):
+    with pytest.raises(ChunkMissing, match="cannot be read"):
         next(iter(messages))
     assert [f"m{n}" for n in range(MESSAGES)] == [
         m.id for m in (await talk.state(ConversationModule)).messages

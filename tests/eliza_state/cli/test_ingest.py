@@ -22,8 +22,8 @@ EARLY = line("message_edited", {"id": "m9", "text": "better"})
 @pytest.fixture
 def manager(tmp_path: FilePath) -> Iterator[SyncStateManager]:
     modules = [SystemModule(), AgentModule(), RoomModule(), ConversationModule()]
-    url = f"sqlite:///{tmp_path}/state.db"
-    with SyncStateManager.open(url, modules=modules, synchronous="NORMAL") as manager:
+    url = f"sqlite:///{tmp_path}/state.db?synchronous=NORMAL"
+    with SyncStateManager.open(url, modules=modules) as manager:
         yield manager
 
 

@@ -62,7 +62,7 @@ def count_transactions(manager: StateManager, tick: Ticks) -> None:
 
 async def run(url: str, handler: str, ticks: str) -> None:
     tick = Ticks(int(ticks))
-    async with StateManager.open(url, modules=chat.modules(), synchronous="NORMAL") as manager:
+    async with StateManager.open(f"{url}?synchronous=NORMAL", modules=chat.modules()) as manager:
         count_transactions(manager, tick)
         async with Followers(manager, poll_interval_ms=5, advance_interval_ms=0) as followers:
             follower = await follow(followers, handler, tick)

@@ -63,7 +63,7 @@ async def say(manager: StateManager, *texts: object) -> None:
 
 async def check(url: str, texts: list[str]) -> None:
     """Check that each text led to what it leads to once, and that the position went step by step."""
-    async with StateManager.open(url, modules=chat.modules(), synchronous="NORMAL") as manager:
+    async with StateManager.open(f"{url}?synchronous=NORMAL", modules=chat.modules()) as manager:
         records = await manager.root.records(limit=None)
         people = set((await manager.at(ROOM).state("people")).names)
         problems = list(manager.problems)
@@ -109,7 +109,7 @@ async def kill(process: Process, follower: int) -> None:
 
 async def test_two_processes_follow_as_one_and_each_takes_over_when_the_other_is_killed(start, sqlite_url):
     processes = [start(), start()]
-    async with StateManager.open(sqlite_url, modules=chat.modules(), synchronous="NORMAL") as manager:
+    async with StateManager.open(f"{sqlite_url}?synchronous=NORMAL", modules=chat.modules()) as manager:
         await say(manager, "0")
         for process in processes:
             send(process, sqlite_url, "plain", -1)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from eliza_state.change import Record
 from eliza_state.ids import decode_id, encode_id
 from eliza_state.journal import Appended, Draft, Journal, MemoryJournal, ScopeFacts, sql
-from eliza_state.journal.contract import ChunkMissing
 from eliza_state.path import Path
 from tests.effort import examples
 from tests.eliza_state.journal.conftest import (
@@ -57,7 +56,6 @@ def test_an_empty_journal_has_nothing(journal: Journal) -> None:
     assert [] == list(journal.read(Path()))
     assert [] == list(journal.read(TALK))
     assert [] == journal.children(Path())
-    assert [] == journal.snapshots(TALK, until=9)
     assert 0 == journal.position_at(10**15)
     assert ScopeFacts() == journal.facts(Path(), until=9)
     assert not journal.knows(Path())
@@ -279,13 +277,6 @@ def test_what_is_read_later_does_not_disturb_what_is_being_read(journal: Journal
     journal.append(draft.some(3), after=3)
 
     assert [1, 2, 3] == [first.position, *positions(under_way)]
-
-
-def test_a_chunk_that_is_not_there_is_missing(journal: Journal, draft: Drafts) -> None:
-    journal.append([draft()], after=0)
-
-    with pytest.raises(ChunkMissing):
-        journal.chunks(TALK, [b"0123456789abcdef"])
 
 
 def test_maintaining_an_idle_journal_changes_nothing(journal: Journal, draft: Drafts) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from eliza_state.journal import MemoryJournal, SliceSnapshot
+from eliza_state.journal import MemoryJournal
 from eliza_state.path import Path
-from tests.eliza_state.journal.conftest import TALK, Clock, Drafts
+from tests.eliza_state.journal.conftest import Clock, Drafts
 
 
 def test_it_is_not_durable_and_each_has_its_own_epoch(clock: Clock) -> None:
@@ -20,15 +20,6 @@ def test_it_keeps_the_content_as_it_is(clock: Clock, draft: Drafts) -> None:
     journal.append([draft(content=content)], after=0)
 
     assert content is next(journal.read(Path())).content
-
-
-def test_it_takes_no_snapshots(clock: Clock, draft: Drafts) -> None:
-    journal = MemoryJournal(writer="here", clock=clock)
-    journal.append([draft()], after=0)
-
-    journal.save_snapshot(TALK, [SliceSnapshot("talk", 1, 1, 1, b"k", journal.epoch, b"{}")], chunks=[])
-
-    assert [] == journal.snapshots(TALK, until=1)
 
 
 def test_its_records_stay_readable_after_closing(clock: Clock, draft: Drafts) -> None:

@@ -37,8 +37,8 @@ def fail(connection: Connection) -> None:
 
 
 def migrate_by(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[Connection], None]) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", dict(enumerate(steps, schema.SCHEMA_VERSION)))
     monkeypatch.setattr(schema, "SCHEMA_VERSION", schema.SCHEMA_VERSION + len(steps))
-    monkeypatch.setattr(schema, "MIGRATIONS", dict(enumerate(steps, 1)))
 
 
 def query(file: FilePath, statement: str) -> object:
@@ -75,7 +75,7 @@ def test_an_older_schema_is_migrated_step_by_step(
     assert 1 == len(list(journal.read(Path())))
     journal.close()
     assert "filled" == query(file, "SELECT note FROM path")
-    assert "3" == query(file, "SELECT value FROM meta WHERE name = 'schema_version'")
+    assert str(schema.SCHEMA_VERSION) == query(file, "SELECT value FROM meta WHERE name = 'schema_version'")
 
 
 def test_a_migration_that_fails_leaves_the_old_file(
@@ -95,10 +95,23 @@ def test_reading_only_does_not_migrate(
 ) -> None:
     migrate_by(monkeypatch, add_note)
 
-    with pytest.raises(StoreError, match="older schema 1"):
+    with pytest.raises(StoreError, match=f"older schema {schema.SCHEMA_VERSION - 1}"):
         open_journal(read_only=True)
 
     assert old == file.read_bytes()
+
+
+@pytest.mark.usefixtures("old")
+def test_the_snapshots_that_the_first_schema_held_go(
+    open_journal: OpenSql, bare: sqlite3.Connection, file: FilePath
+) -> None:
+    bare.execute("CREATE TABLE snapshot (path INTEGER, body BLOB)")
+    bare.execute("CREATE TABLE chunk (id INTEGER)")
+    bare.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
+    bare.close()
+
+    assert [1] == [record.position for record in open_journal().read(Path())]
+    assert 0 == query(file, "SELECT count(*) FROM sqlite_schema WHERE name IN ('snapshot', 'chunk')")
 
 
 @pytest.mark.parametrize("read_only", [False, True])

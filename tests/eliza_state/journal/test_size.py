@@ -37,7 +37,7 @@ async def test_a_chat_message_costs_at_most_600_bytes(file: FilePath) -> None:
     # Letters at random compress badly: a real chat costs less.
     chance = random.Random(1)
     modules: list[StateModule[Any]] = [SystemModule(), AgentModule(), RoomModule(), ConversationModule()]
-    async with StateManager.open(f"sqlite:///{file}", modules=modules, synchronous="NORMAL") as manager:
+    async with StateManager.open(f"sqlite:///{file}?synchronous=NORMAL", modules=modules) as manager:
         talk = manager.agent("eliza").room("general").conversation("c1")
         for number in range(1, MESSAGES + 1):
             await talk.dispatch(message(number, chance))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path as FilePath
@@ -38,6 +39,30 @@ def test_a_file_is_opened_by_its_url(source: Source, file: FilePath, scheme: str
 
     assert isinstance(journal, SqlJournal)
     assert file.exists()
+
+
+@pytest.mark.parametrize(("query", "number"), [("", 2), ("?synchronous=NORMAL", 1), ("?synchronous=full", 2)])
+def test_its_synchronous_stands_in_the_query(source: Source, file: FilePath, query: str, number: int) -> None:
+    journal: Any = source(f"sqlite:///{file}{query}").journal()
+    with contextlib.closing(journal):
+        found = journal._connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone()
+
+    assert (number,) == found
+
+
+@pytest.mark.parametrize("query", ["?synchronous=OFF", "?synchronous=FULL&synchronous=NORMAL"])
+def test_another_synchronous_is_refused(source: Source, file: FilePath, query: str) -> None:
+    with pytest.raises(StoreError, match="is 'FULL' or 'NORMAL'"):
+        source(f"sqlite:///{file}{query}").journal()
+
+
+def test_it_names_the_file_wherever_the_process_goes(
+    source: Source, monkeypatch: Any, tmp_path: FilePath
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert str(tmp_path / "state.db") == source("sqlite:///state.db?synchronous=NORMAL").database
+    assert source("memory://").database is None
 
 
 def test_every_opening_writes_under_its_own_name(source: Source) -> None:

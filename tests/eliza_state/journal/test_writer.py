@@ -7,7 +7,6 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import pytest
@@ -288,52 +287,6 @@ async def test_a_failed_maintenance_is_told_in_the_log(
     assert "no checkpoint today" in caplog.text
 
 
-# Running functions
-
-
-async def test_functions_run_in_the_thread_in_their_order(scripted: Scripted, draft: Drafts) -> None:
-    seen: list[tuple[int, str]] = []
-
-    def note(number: int) -> int:
-        seen.append((number, threading.current_thread().name))
-        return number
-
-    async with writing(scripted) as writer:
-        writer.append([draft()], after=0, done=lambda _outcome: None, alone=False)
-        results = await asyncio.gather(*(writer.run(partial(note, number)) for number in range(5)))
-
-    assert [0, 1, 2, 3, 4] == results
-    assert [(number, THREAD) for number in range(5)] == seen
-
-
-async def test_what_a_function_raises_is_raised_to_its_caller(scripted: Scripted, draft: Drafts) -> None:
-    async with writing(scripted) as writer:
-        with pytest.raises(LookupError, match="mine"):
-            await writer.run(failure(LookupError("mine")))
-
-        assert 7 == await writer.run(lambda: 7)
-
-
-async def test_a_caller_who_goes_takes_nothing_back(scripted: Scripted, draft: Drafts) -> None:
-    may_go, ran = threading.Event(), threading.Event()
-
-    def work() -> None:
-        assert may_go.wait(PATIENCE_S)
-        ran.set()
-
-    async with writing(scripted) as writer:
-        caller = asyncio.ensure_future(writer.run(work))
-        await asyncio.sleep(0)
-        caller.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await caller
-        may_go.set()
-
-        assert 7 == await writer.run(lambda: 7)
-
-    assert ran.is_set()
-
-
 # Closing
 
 
@@ -358,8 +311,6 @@ async def test_a_closed_writer_refuses_and_may_be_closed_again(scripted: Scripte
 
     with pytest.raises(StoreError, match="closed"):
         writer.append([draft()], after=0, done=lambda _outcome: None, alone=False)
-    with pytest.raises(StoreError, match="closed"):
-        await writer.run(lambda: 7)
 
 
 @pytest.fixture
