@@ -14,13 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eliza_modules
-from eliza_modules import agent, approval, conversation, message, observer, room, run, settings, system, user
+from eliza_modules import (
+    agent,
+    approval,
+    conversation,
+    message,
+    observer,
+    room,
+    run,
+    settings,
+    system,
+    user,
+    workspace,
+)
 from eliza_state.errors import Rejected
 from eliza_state.event import event_type
 from eliza_state.module import StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Path
 
-FILES = (system, settings, agent, run, approval, observer, room, conversation, message, user)
+FILES = (system, settings, agent, run, approval, observer, room, conversation, message, user, workspace)
 AT = "2004-11-15T12:18:00+00:00"
 
 EVENTS = {
@@ -84,6 +96,36 @@ EVENTS = {
     "setting_changed": (settings.SettingChanged, {"key": "mode", "value": {"a": None}}),
     "setting_removed": (settings.SettingRemoved, {"key": "mode"}),
     "user_updated": (user.UserUpdated, {"id": "u1", "name": "Ada", "avatar": "ada.png"}),
+    "workspace_message_received": (
+        workspace.WorkspaceMessageReceived,
+        {
+            "id": "m1",
+            "text": "hi",
+            "at": AT,
+            "chat": "c1",
+            "platform": "web",
+            "source": "m0",
+            "policy": "interrupt",
+            "position": 1,
+        },
+    ),
+    "workspace_run_claimed": (
+        workspace.WorkspaceRunClaimed,
+        {"run": "r1", "holder": "p1", "token": 1, "at": AT, "lease_ms": 1_000},
+    ),
+    "workspace_run_renewed": (workspace.WorkspaceRunRenewed, {"token": 1, "at": AT, "lease_ms": 1_000}),
+    "workspace_run_completed": (workspace.WorkspaceRunCompleted, {"token": 1, "at": AT, "response": "hi"}),
+    "workspace_run_released": (workspace.WorkspaceRunReleased, {"token": 1, "at": AT}),
+    "workspace_message_added": (
+        workspace.WorkspaceMessageAdded,
+        {"token": 1, "role": "tool", "content": "3", "at": AT},
+    ),
+    "memory_stored": (workspace.MemoryStored, {"key": "city", "value": "London", "at": AT, "token": 1}),
+    "memory_deleted": (workspace.MemoryDeleted, {"key": "city", "token": 1}),
+    "tool_server_installed": (workspace.ToolServerInstalled, {"name": "s1", "config": {"url": "a"}}),
+    "tool_server_removed": (workspace.ToolServerRemoved, {"name": "s1"}),
+    "debug_mode_switched": (workspace.DebugModeSwitched, {"on": True}),
+    "workspace_reset": (workspace.WorkspaceReset, {"position": 1}),
 }
 """Event name → its class and a payload with every field."""
 
@@ -189,7 +231,14 @@ TEXT = st.sampled_from(["", "a", "b"])
 FIELDS = {
     "affinity": st.sampled_from([None, -0.5, 0.5, 2.0, nan]),
     "at": st.sampled_from([None, datetime(2024, 5, 1, tzinfo=UTC)]),
+    "config": st.just({}),
+    "lease_ms": st.sampled_from([0, 1_000]),
     "metadata": st.just({}),
+    "on": st.booleans(),
+    "policy": st.sampled_from(["enqueue", "reject", "interrupt", "rollback", "lose"]),
+    "position": st.integers(0, 1),
+    "role": st.sampled_from(["user", "tool", "nobody"]),
+    "token": st.integers(1, 3),
     "priority": st.integers(0, 1),
     "sentiment": st.sampled_from([-0.5, 0.5, 2.0, nan]),
     "status": st.sampled_from(["pending", "sent", "read", "failed", "lost"]),
