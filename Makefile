@@ -7,12 +7,14 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 SOURCES := eliza_state modules/eliza_modules serializers/eliza_serializers
 
-.PHONY: demo test check unit matrix bench docs clean
+.PHONY: demo test check unit matrix thorough coverage bench docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/eliza-state demo
 
-test: check unit matrix
+# What is worth a few minutes each time; `make thorough` tries harder, and everything on every version.
+test: check unit
+	$(BIN)/python -m tests.matrix --sample
 
 check: $(VENV)/developing
 	$(BIN)/ruff check .
@@ -21,12 +23,20 @@ check: $(VENV)/developing
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# More workers than processors: tests wait for servers, processes and disks.
+unit: export ELIZA_STATE_TEST_EFFORT ?= 0.3
 unit: $(VENV)/developing
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
+
+coverage: $(VENV)/developing
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 # The other supported versions of Python that this machine has, each in an environment of its own.
 matrix: $(VENV)/developing
 	$(BIN)/python -m tests.matrix
+
+thorough: export ELIZA_STATE_TEST_EFFORT = 5
+thorough: check unit matrix
 
 # In an environment of its own, with the packages that the project is measured beside and never depends on.
 bench: $(PEERS)/installed

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.effort import examples
+from tests.effort import examples, is_in_sample
 
 if TYPE_CHECKING:
     from tests.servers import PostgresServer, RedisCluster, RedisServer, SentinelGroup
@@ -31,6 +31,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("eliza_state")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not in the sample."""
+    left_out = [item for item in items if not is_in_sample(item.nodeid)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if is_in_sample(item.nodeid)]
 
 
 def _own(make: Callable[..., Any], *, instead_of: str | None, **options: Any) -> Any:

@@ -1,10 +1,10 @@
 """Run the tests under the other supported versions of Python that this machine has.
 
-    python -m tests.matrix [VERSION ...]
+    python -m tests.matrix [--sample] [VERSION ...]
 
 Each version gets an environment of its own, `.venv-3.12` and so on, made once. A version that is not on
 this machine is named and left out. Random tests try a tenth of what they try elsewhere, and what one version
-tells for all is left out.
+tells for all is left out. With `--sample` a tenth of the tests run, those of another tenth for each version.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.effort import SAMPLE
 
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED = ("3.11", "3.12", "3.13")
@@ -53,8 +55,10 @@ def environment(version: str, python: str) -> Path:
     return executable
 
 
-def main(versions: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the tests under each version; return how many versions failed."""
+    is_sample = "--sample" in arguments
+    versions = [argument for argument in arguments if argument != "--sample"]
     failed = 0
     for version in versions or SUPPORTED:
         if version == f"{sys.version_info.major}.{sys.version_info.minor}":
@@ -66,8 +70,10 @@ def main(versions: list[str]) -> int:
         print(f"Python {version}", flush=True)
         executable = environment(version, python)
         tests = [str(executable), "-m", "pytest", "-n", "auto", "--quiet", "-m", "not once"]
-        effort = {"ELIZA_STATE_TEST_EFFORT": "0.1", **os.environ}
-        failed += subprocess.run(tests, check=False, cwd=ROOT, env=effort).returncode != 0
+        variables = {"ELIZA_STATE_TEST_EFFORT": "0.1", **os.environ}
+        if is_sample:
+            variables[SAMPLE] = version.rpartition(".")[2][-1]
+        failed += subprocess.run(tests, check=False, cwd=ROOT, env=variables).returncode != 0
     return failed
 
 

@@ -85,8 +85,13 @@ async def append(writer: Writer, drafts: Sequence[Draft], *, after: int = 0, alo
     return await asyncio.wait_for(outcome, PATIENCE_S)
 
 
-def writers_alive() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == THREAD]
+@pytest.fixture
+def writers_alive() -> Callable[[], list[threading.Thread]]:
+    """The threads of writers that began in the test."""
+    before = set(threading.enumerate())
+    return lambda: [
+        thread for thread in threading.enumerate() if thread.name == THREAD and thread not in before
+    ]
 
 
 # Where a batch is written
@@ -291,7 +296,7 @@ async def test_a_failed_maintenance_is_told_in_the_log(
 
 
 async def test_closing_writes_what_was_handed_over_and_ends_the_thread(
-    scripted: Scripted, draft: Drafts
+    scripted: Scripted, draft: Drafts, writers_alive: Callable[[], list[threading.Thread]]
 ) -> None:
     writer = Writer(scripted, loop=asyncio.get_running_loop())
     assert 1 == len(writers_alive())
@@ -325,6 +330,7 @@ def test_a_loop_that_closes_first_is_told_in_the_log(
     draft: Drafts,
     foreign_loop: asyncio.AbstractEventLoop,
     caplog: pytest.LogCaptureFixture,
+    writers_alive: Callable[[], list[threading.Thread]],
 ) -> None:
     may_go = threading.Event()
     scripted.before = [lambda: assert_(may_go.wait(PATIENCE_S))]
