@@ -7,7 +7,7 @@ connections do not, so it is connections that are used here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, TypeAlias
 
 from redis.asyncio import ConnectionPool
@@ -19,6 +19,9 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
 )
 
 from eliza_state.errors import StoreError
@@ -67,6 +70,14 @@ def refusal(error: Exception, *, where: str) -> StoreError:
     return StoreError(f"{where} refuses: {_ADVICE[code]} ({text})" if code else f"{where}: {text}")
 
 
+async def _sent(sending: Awaitable[None]) -> None:
+    try:
+        await sending
+    except AttributeError as error:
+        # In Python 3.12.1 `writelines` of a transport that was closed fails so, where others tell of it.
+        raise RedisConnectionError("the connection was closed") from error
+
+
 class Pool:
     """The connections to one server.
 
@@ -98,7 +109,7 @@ class Pool:
                     connection = await self._pool.get_connection()
                     try:
                         is_sent = True
-                        await connection.send_packed_command(connection.pack_commands(commands))
+                        await _sent(connection.send_packed_command(connection.pack_commands(commands)))
                         await self._receive(connection, len(commands), answers)
                     finally:
                         await self._pool.release(connection)
@@ -190,7 +201,7 @@ class Connection:
 
     async def send(self, *command: bytes | str | int) -> None:
         """Send a command whose answer `receive` gets."""
-        await self._within_limit(self._connection.send_command(*command, check_health=False))
+        await self._within_limit(_sent(self._connection.send_command(*command, check_health=False)))
 
     async def ask(self, *command: bytes | str | int) -> Any:
         """Send a command and return its answer."""
