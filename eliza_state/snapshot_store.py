@@ -38,8 +38,6 @@ _HEAD_BYTES: Final = len(_FORMAT) + DIGEST_BYTES
 _NAME_BYTES: Final = 16
 # How long a storage that could not be opened is left alone.
 _PAUSE_S: Final = 30.0
-# How often a slot is compared before it is written without: what is lost then is one snapshot of two.
-_ATTEMPTS: Final = 4
 # Caches have a quarter of a second for a call, whatever it carries.
 _CHUNKS_AT_ONCE: Final = 64
 
@@ -48,13 +46,6 @@ _logger = logging.getLogger(__name__)
 
 class _Unavailable(StoreError):
     """The storage could not be opened a moment ago, and is left alone for a while."""
-
-
-class _Contended(Exception):
-    """A slot has changed whenever it was to be written, or can be read and is not there to be compared.
-
-    The latter is so where the archive has the slot and the home has lost it.
-    """
 
 
 class _Slot(msgspec.Struct, array_like=True, frozen=True):
@@ -194,11 +185,8 @@ class SnapshotStore:
         slots: dict[str, _Found] = dict(zip(_SLOTS, await self._read_slots(scope, path), strict=True))
         name = self._slot_to_write(slots, path, snapshot.position)
         content = _encode(_Slot(self._epoch, path.encode(), snapshot))
-        attempts = iter(range(_ATTEMPTS))
 
         def replace(before: bytes | None) -> bytes:
-            if next(attempts, None) is None:
-                raise _Contended
             slots[name] = None if before is None else self._decode(before, path)
             is_newer = self._position(slots[name], path) > snapshot.position
             # Another process may have taken a newer one just now.
@@ -207,7 +195,7 @@ class SnapshotStore:
         try:
             if await scope.update(name, replace) is not content:
                 return
-        except (DamagedValue, _Contended):
+        except DamagedValue:
             await scope.set(name, content)
         kept = frozenset[bytes]().union(*(_chunks_of(slots[other]) for other in _SLOTS if other != name))
         unnamed = _chunks_of(slots[name]) - kept - snapshot.chunks

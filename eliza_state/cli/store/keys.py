@@ -294,6 +294,4 @@ async def _set_ttl(storage: Storage[bytes], key: str, ttl_ms: int | None) -> Non
         with contextlib.suppress(StaleValue):
             await storage.set(key, entry.live_value, ttl_ms=ttl_ms, expected_version=entry.version)
             return
-    raise StateError(
-        f"{key!r} was written by others each time, or lies in the archive; `store restore` brings it back"
-    )
+    raise StateError(f"{key!r} was written by others each time; try again")

@@ -12,7 +12,7 @@ from typing import Final
 
 from eliza_state.clock import Clock
 from eliza_state.errors import StoreError
-from eliza_state.storage.backend import GONE, Backend, Mark, Write
+from eliza_state.storage.backend import GONE, Backend, Entry, Mark, Write
 from eliza_state.storage.errors import ValueTooLarge
 from eliza_state.storage.layered.layer import Layer
 from eliza_state.storage.storage import TOMBSTONE_MS
@@ -47,6 +47,12 @@ class Archiving:
         if self._archive is None or not keys:
             return {}
         return await self._archive.call(self._archive.backend.look(keys))
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Entry[bytes]]:
+        """Return what the archive has of keys. Raises `StoreError` when it does not answer."""
+        if self._archive is None or not keys:
+            return {}
+        return await self._archive.call(self._archive.backend.read(keys))
 
     async def follow(self, copies: Sequence[Write[bytes]], *, archived: bool) -> None:
         """Do what the archive needs after the home stored `copies`: keep them, or bury what they hide.

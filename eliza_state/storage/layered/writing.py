@@ -189,18 +189,45 @@ class LayeredWriting(Generic[V]):
         """Store values at home, `owned` ones that the cache had; tell memory, caches and the archive."""
         if archive and self._layers.archive is None:
             raise Unsupported("there is no archive to write to; add one to the layers")
-        home = self._layers.home
-        keys = [write.key for write in writes]
         if owned:
             async with self._taking_home(owned):
-                written = await self.change(keys, home, home.backend.write(contents))
+                written = await self._store(contents)
         else:
-            written = await self.change(keys, home, home.backend.write(contents))
+            written = await self._store(contents)
         await self._left(writes, written)
         copies = self._hold(writes, contents, written)
         await self._tell(copies)
         await self.archiving.follow(copies, archived=archive)
         return written
+
+    async def _store(self, contents: Sequence[Write[bytes]]) -> Sequence[Written]:
+        """Write at home, where keys are compared with what is there, or with what the archive alone has."""
+        if self._layers.archive is None:
+            return await self._write_at_home(contents)
+        await self._bring_home([write.key for write in contents if write.expected == 0])
+        written = list(await self._write_at_home(contents))
+        nothing = Written(0, is_stored=False)
+        at = [n for n, write in enumerate(contents) if write.expected and written[n] == nothing]
+        if at and await self._bring_home([contents[number].key for number in at]):
+            again = await self._write_at_home([contents[number] for number in at])
+            for number, outcome in zip(at, again, strict=True):
+                written[number] = outcome
+        return written
+
+    async def _bring_home(self, keys: Sequence[str]) -> bool:
+        """Copy home what the archive alone has of keys, under its version; tell whether there was any."""
+        if not keys:
+            return False
+        at_home = await self._layers.home.call(self._layers.home.backend.look(keys))
+        alone = await self.archiving.read([key for key in keys if key not in at_home])
+        copies = [copy_of(key, entry) for key, entry in alone.items() if entry.is_live(self._now_ms)]
+        if copies:
+            await self._write_at_home(copies)
+        return bool(copies)
+
+    async def _write_at_home(self, contents: Sequence[Write[bytes]]) -> Sequence[Written]:
+        home = self._layers.home
+        return await self.change([write.key for write in contents], home, home.backend.write(contents))
 
     async def change(self, keys: Sequence[str], layer: Layer[Any], change: Awaitable[R]) -> R:
         """Await a change of keys where they live; whatever may still land leaves them in doubt."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eliza_state.errors import StoreError
-from eliza_state.storage.backend import GONE
+from eliza_state.storage.backend import GONE, Write
 from eliza_state.storage.disk import ArchiveBackend
 from eliza_state.storage.errors import StaleValue, ValueTooLarge
 from eliza_state.storage.layered import LayeredStore, NotArchived
@@ -19,12 +19,18 @@ from tests.eliza_state.storage.layered.conftest import ARCHIVED, World, drain
 Change = Callable[[LayeredStore[Any], int], Awaitable[object]]
 
 
-async def test_the_archive_is_the_last_to_be_asked(world: World) -> None:
+async def with_archived(world: World, value: int, *, ttl_ms: int | None = None) -> LayeredStore[Any]:
+    """Return a store whose archive alone has `a`: the home is lost, and so are the copies."""
     store = world.store(archive=True)
-    await store.set("a", 1, options=ARCHIVED)
+    await store.set("a", value, ttl_ms=ttl_ms, options=ARCHIVED)
     await world.home.inner.clear("")
     world.cache.lose()
     await store.forget()
+    return store
+
+
+async def test_the_archive_is_the_last_to_be_asked(world: World) -> None:
+    store = await with_archived(world, 1)
 
     assert await store.get("a") == 1
     assert [key async for key in store.keys()] == ["a"]
@@ -70,12 +76,48 @@ async def test_what_was_archived_after_the_sweep_had_looked_stays(world: World) 
     assert await store.get("a") == 2
 
 
+async def test_what_only_the_archive_has_is_updated(world: World) -> None:
+    store = await with_archived(world, 1)
+
+    assert await store.update("a", lambda value: (value or 0) + 1) == 2
+    assert await store.get("a", consistency="home") == 2
+
+
+async def test_what_only_the_archive_has_is_compared_with(world: World) -> None:
+    store = await with_archived(world, 1)
+    entry = await store.entry("a")
+    assert entry is not None
+    with pytest.raises(StaleValue):
+        await store.set("a", 2, expected_version=0)
+    with pytest.raises(StaleValue):
+        await store.set("a", 2, expected_version=entry.version + 1)
+    before = await store.get("a", consistency="home")
+    await store.set("a", 2, expected_version=entry.version)
+
+    assert (before, await store.get("a", consistency="home")) == (1, 2)
+
+
+async def test_what_goes_with_it_is_compared_on_its_own(world: World) -> None:
+    store = await with_archived(world, 1)
+    entry = await store.entry("a")
+    assert entry is not None
+    written = await store.backend.write(
+        [Write("a", 2, expected=entry.version), Write("b", 3, expected=7), Write("c", 4)]
+    )
+
+    assert [outcome.is_stored for outcome in written] == [True, False, True]
+
+
+async def test_an_update_keeps_the_deadline_that_only_the_archive_has(world: World) -> None:
+    store = await with_archived(world, 1, ttl_ms=10_000)
+    await store.update("a", lambda value: (value or 0) + 1)
+    world.clock.advance(ms=10_000)
+
+    assert await store.get("a") is None
+
+
 async def test_a_key_deleted_in_the_archive_only_is_gone(world: World) -> None:
-    store = world.store(archive=True)
-    await store.set("a", 1, options=ARCHIVED)
-    await world.home.inner.clear("")
-    world.cache.lose()
-    await store.forget()
+    store = await with_archived(world, 1)
 
     assert await store.delete("a")
     assert await store.get("a") is None
