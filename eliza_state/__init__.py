@@ -6,7 +6,8 @@ from eliza_state.dispatcher import Dispatch
 from eliza_state.errors import Rejected, StateError
 from eliza_state.event import event
 from eliza_state.evolve import evolve
-from eliza_state.manager import Limits, StateManager
+from eliza_state.limits import Limits
+from eliza_state.manager import StateManager
 from eliza_state.module import StateModule, compose, reduces
 from eliza_state.path import Hierarchy, Path
 from eliza_state.scope import Scope, StateTree

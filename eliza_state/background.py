@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from eliza_state.errors import StateError, StoreError
-from eliza_state.manager import Opening, StateManager
+from eliza_state.manager import StateManager
+from eliza_state.opening import Opening
 
 T = TypeVar("T")
 

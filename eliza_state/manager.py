@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
-
-import attrs
+from typing import Any, Literal, Self, TypeAlias, overload
 
 from eliza_state.change import Change, to_microseconds
 from eliza_state.clock import now_us
 from eliza_state.committer import Committer
 from eliza_state.dispatcher import Dispatch, Dispatcher
+from eliza_state.effects import Effects
 from eliza_state.errors import StateError, StoreError
 from eliza_state.event import event_type
+from eliza_state.followers import Followers
 from eliza_state.heads import Heads
 from eliza_state.journal.contract import Journal
 from eliza_state.journal.source import UNSAFE_SHARING, JournalSource
 from eliza_state.journal.writer import Writer
+from eliza_state.limits import DEFAULT_LIMITS, Limits
 from eliza_state.module import Composition, StateModule
+from eliza_state.opening import Opening
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
+from eliza_state.plugins import PluginPlace, Plugins
+from eliza_state.plugins.source import PluginSource
 from eliza_state.problems import Problem, Problems
 from eliza_state.reading import Reading
 from eliza_state.recovery import Recovered
@@ -55,31 +59,6 @@ Events: TypeAlias = Iterable[tuple[Any, Path | str] | Dispatch]
 """What `dispatch_all` takes: events with the paths of their scopes, or `Dispatch` values."""
 
 
-@attrs.frozen(kw_only=True)
-class Limits:
-    """The bounds of a manager, in milliseconds, bytes and numbers.
-
-    - `flush_interval_ms`: how long a `buffered` change may wait to be written (0: not at all).
-    - `queue_timeout_ms`: how long a dispatch waits while `max_queued` events wait for the store.
-    - `busy_timeout_ms`: how long to wait for a lock on the database that another process holds.
-    - `inline_below_ms`: how quick commits must be for a lone dispatch to be written without a change of
-      thread (0: never).
-    - `max_scopes`, `max_scope_bytes`: what idle scopes may occupy in memory; the bytes are an estimate from
-      the size of their text.
-    """
-
-    flush_interval_ms: int = attrs.field(default=1_000, validator=attrs.validators.ge(0))
-    queue_timeout_ms: int = attrs.field(default=30_000, validator=attrs.validators.ge(0))
-    busy_timeout_ms: int = attrs.field(default=5_000, validator=attrs.validators.ge(0))
-    inline_below_ms: float = attrs.field(default=1.0, validator=attrs.validators.ge(0))
-    max_queued: int = attrs.field(default=10_000, validator=attrs.validators.ge(1))
-    max_scopes: int = attrs.field(default=10_000, validator=attrs.validators.ge(1))
-    max_scope_bytes: int = attrs.field(default=256_000_000, validator=attrs.validators.ge(1))
-
-
-DEFAULT_LIMITS: Final = Limits()
-
-
 class StateManager:
     """One open store: scopes to dispatch to and read from, and what is told about them.
 
@@ -92,6 +71,7 @@ class StateManager:
         tree: Tree,
         *,
         snapshots: SnapshotStore | None,
+        plugins: PluginSource,
         buffered: bool,
         read_only: bool,
         limits: Limits,
@@ -141,13 +121,21 @@ class StateManager:
         self._root = Scope(
             Path(), Access(tree, self._scopes, self._reading, self._dispatcher, self._flushed_position)
         )
+        self._plugin_source = plugins
+        self._plugins: Plugins | None = None
+        self.effects = Effects(self)
+        """The coroutines that run once a change is committed."""
+        self.on = self.effects.on
+        self.followers = Followers(self)
+        """The handlers that hear every record once, with the places they have come to."""
+        self.follow = self.followers.follow
         self._closing = AsyncExitStack()
         self._closed = False
 
     # Opening and closing
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913  # keyword-only; the one place where a store is put together
         cls,
         url: str = "memory://",
         *,
@@ -155,6 +143,7 @@ class StateManager:
         hierarchy: Hierarchy = DEFAULT_HIERARCHY,
         durability: Durability = "committed",
         snapshots: SnapshotPlace = True,
+        plugins: PluginPlace = None,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int] = now_us,
         read_only: bool = False,
@@ -169,8 +158,10 @@ class StateManager:
         `state.db-snapshots`, nowhere (`False`), in the layers of these URLs, from the top, as in
         `["redis://cache", "postgresql+psycopg://db/state", "archive:///var/archive"]`, or in a storage
         that a function opens and the manager closes. Whatever becomes of them changes no state; a place that
-        cannot be opened is reported and done without. `clock` gives microseconds since 1970.
-        A `read_only` manager refuses events and disturbs no other.
+        cannot be opened is reported and done without. `plugins` says where plugins keep their state: in
+        `state.db-plugins`, in the database of a URL, in a storage of their own where a function
+        `state_factory(name)` gives one, or in `Plugins` that you close yourself. `clock` gives
+        microseconds since 1970. A `read_only` manager refuses events and disturbs no other.
         Raises `RegistrationError` for modules that cannot work together, `StoreError` for a store that
         cannot be opened or is held by others.
         """
@@ -184,11 +175,24 @@ class StateManager:
             busy_timeout_ms=limits.busy_timeout_ms,
             clock=clock,
         )
-        return Opening(lambda: cls._start(source, tree, place=snapshots, limits=limits))
+        snapshot_source = SnapshotSource(
+            place=snapshots, database=source.database, read_only=source.read_only
+        )
+        plugin_source = PluginSource(
+            place=plugins, database=source.database, read_only=source.read_only, clock=clock
+        )
+        return Opening(lambda: cls._start(source, tree, snapshot_source, plugin_source, limits=limits))
 
     @classmethod
-    async def _start(cls, source: JournalSource, tree: Tree, *, place: SnapshotPlace, limits: Limits) -> Self:
-        snapshot_source = SnapshotSource(place=place, database=source.database, read_only=source.read_only)
+    async def _start(
+        cls,
+        source: JournalSource,
+        tree: Tree,
+        snapshot_source: SnapshotSource,
+        plugin_source: PluginSource,
+        *,
+        limits: Limits,
+    ) -> Self:
         async with AsyncExitStack() as closing:
             lease = source.lease()
             if lease is not None:
@@ -203,6 +207,7 @@ class StateManager:
                 journal,
                 tree,
                 snapshots=snapshots,
+                plugins=plugin_source,
                 buffered=source.exclusive,
                 read_only=source.read_only,
                 limits=limits,
@@ -229,10 +234,12 @@ class StateManager:
     async def close(self) -> None:
         """Write what is under way and release the store; closing twice does nothing.
 
-        What still waits for coroutine receivers is dropped; `settled()` before lets them take it.
-
+        Effects are cancelled, followers save how far they have come. What still waits for coroutine
+        receivers is dropped; `settled()` before lets them take it.
         Raises `StoreError` if something announced could not be written; the store is released all the same.
         """
+        await self.followers.close()
+        await self.effects.close()
         if self._closed:
             return
         self._closed = True
@@ -247,6 +254,8 @@ class StateManager:
                 await self._writer.close()
             self._reading.close()
             self._scopes.close()
+            if self._plugins is not None and not self._plugin_source.is_lent:
+                await self._plugins.close()
             await self._closing.aclose()
 
     async def __aenter__(self) -> Self:
@@ -282,6 +291,19 @@ class StateManager:
         """
         found = Path.decode(path) if isinstance(path, str) else path
         return Scope(self.tree.hierarchy.check(found), self._root.access)
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins' state, `manager.plugins["trader"]`: what a runtime hands to each as its own.
+
+        Opened when it is first asked for, which connects to its database and blocks meanwhile. Raises
+        `StoreError` where that cannot be had, or once the manager is closed.
+        """
+        if self._plugins is None:
+            if self._closed:
+                raise StoreError("the manager is closed; open the store anew")
+            self._plugins = self._plugin_source.open(self.problems)
+        return self._plugins
 
     # Writing
 
@@ -422,25 +444,3 @@ class StateManager:
     async def settled(self) -> None:
         """Wait until every coroutine receiver has taken what was told so far."""
         await self._signals.settled()
-
-
-M = TypeVar("M", bound=StateManager)
-
-
-class Opening(Generic[M]):
-    """A manager about to be opened: await it, or enter it as an asynchronous context."""
-
-    def __init__(self, start: Callable[[], Awaitable[M]]) -> None:
-        self._start = start
-        self._manager: M | None = None
-
-    def __await__(self) -> Generator[Any, None, M]:
-        return self._start().__await__()
-
-    async def __aenter__(self) -> M:
-        self._manager = await self._start()
-        return self._manager
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._manager is not None
-        await self._manager.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
 import attrs
@@ -24,9 +24,11 @@ from eliza_state.errors import StateError
 from eliza_state.inheritance import Inherited
 from eliza_state.journal.contract import Journal
 from eliza_state.lifecycle import Phase
-from eliza_state.manager import DEFAULT_LIMITS, Durability, Events, Limits, StateManager
+from eliza_state.limits import DEFAULT_LIMITS, Limits
+from eliza_state.manager import Durability, Events, StateManager
 from eliza_state.module import Composition, StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
+from eliza_state.plugins import PluginPlace
 from eliza_state.problems import Problems
 from eliza_state.scope import Scope, StateTree
 from eliza_state.signals import QUEUE_SIZE, Changes, Overflow, Receiver, Subscription
@@ -34,6 +36,7 @@ from eliza_state.snapshot_source import SnapshotPlace
 from eliza_state.tree import Tree
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -169,7 +172,7 @@ class SyncStateManager:
         self._manager = portal.manager
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913  # see `StateManager.open`
         cls,
         url: str = "memory://",
         *,
@@ -177,6 +180,7 @@ class SyncStateManager:
         hierarchy: Hierarchy = DEFAULT_HIERARCHY,
         durability: Durability = "committed",
         snapshots: SnapshotPlace = True,
+        plugins: PluginPlace = None,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int] = now_us,
         read_only: bool = False,
@@ -188,11 +192,21 @@ class SyncStateManager:
             hierarchy=hierarchy,
             durability=durability,
             snapshots=snapshots,
+            plugins=plugins,
             limits=limits,
             clock=clock,
             read_only=read_only,
         )
         return cls(Portal(opening))
+
+    def run(self, function: Callable[[StateManager], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine with the `StateManager` in its thread, and return what it returns or raises.
+
+        For what has only an asynchronous face: plugins, effects, followers and the services of modules.
+
+        >>> manager.run(lambda it: it.plugins["trader"].get("position"))
+        """
+        return self._portal.run(function(self._manager))
 
     def close(self) -> None:
         """Write what is under way and release the store; see `StateManager.close`."""

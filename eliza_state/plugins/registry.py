@@ -63,7 +63,7 @@ class Plugins:
         self._is_closed = False
 
     @classmethod
-    def in_database(
+    def in_database(  # noqa: PLR0913  # keyword-only, and nearly all of them the storage's
         cls,
         url: str | URL | Engine = "memory://",
         *,
@@ -72,6 +72,7 @@ class Plugins:
         serializer: Serializer | str = "json",
         transforms: Sequence[Transform] = (),
         sweep_interval_ms: float | None = None,
+        read_only: bool = False,
         problems: Problems | None = None,
         clock: Clock = now_us,
     ) -> Self:
@@ -91,6 +92,7 @@ class Plugins:
                 serializer=serializer,
                 transforms=transforms,
                 sweep_interval_ms=sweep_interval_ms,
+                read_only=read_only,
                 clock=clock,
             )
         plugins = cls(storage, state_factory=state_factory, problems=problems)

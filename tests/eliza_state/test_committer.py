@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from eliza_state.errors import StaleState, StoreError
-from eliza_state.manager import Limits, StateManager
+from eliza_state.limits import Limits
+from eliza_state.manager import StateManager
 from eliza_state.testing import RecordingReceiver
 from tests.eliza_state import chat
 from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Drawn, Said, Typing
@@ -382,7 +383,8 @@ async def test_the_committed_queue_is_bounded_too(opened, sqlite_url, lock):
 
 CHILD = """
 import asyncio, sys
-from eliza_state.manager import Limits, StateManager
+from eliza_state.limits import Limits
+from eliza_state.manager import StateManager
 from tests.eliza_state import chat
 
 async def main(url, durability, start):

@@ -8,7 +8,7 @@ import pytest
 
 from eliza_state.dispatcher import Dispatch
 from eliza_state.errors import StaleState
-from eliza_state.manager import Limits
+from eliza_state.limits import Limits
 from eliza_state.testing import RecordingReceiver
 from tests.eliza_state import chat
 from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Joined, PeopleModule, Said

@@ -30,7 +30,8 @@ from eliza_state.errors import (
     UnknownTransition,
 )
 from eliza_state.event import event
-from eliza_state.manager import Limits, StateManager
+from eliza_state.limits import Limits
+from eliza_state.manager import StateManager
 from eliza_state.module import StateModule, compose, reduces
 from eliza_state.path import Path
 from eliza_state.testing import ManualClock, RecordingReceiver

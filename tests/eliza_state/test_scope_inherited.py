@@ -9,7 +9,7 @@ import pytest
 
 from eliza_state.errors import RegistrationError, StateError, StoreError
 from eliza_state.event import event
-from eliza_state.manager import Limits
+from eliza_state.limits import Limits
 from eliza_state.module import StateModule, compose, reduces
 from eliza_state.path import Path
 from eliza_state.portal import SyncStateManager

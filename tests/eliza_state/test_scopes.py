@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from eliza_state.manager import Limits
+from eliza_state.limits import Limits
 from eliza_state.path import Path
 from eliza_state.testing import RecordingReceiver
 from tests.eliza_state.chat import OTHER, ROOM, TALK, Closed, Said, Typing

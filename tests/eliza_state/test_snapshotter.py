@@ -10,7 +10,8 @@ from eliza_modules.conversation import ConversationModule, MessageReceived
 from eliza_modules.room import RoomModule, UserJoined
 from eliza_state import snapshotter
 from eliza_state.errors import StoreError
-from eliza_state.manager import Limits, StateManager
+from eliza_state.limits import Limits
+from eliza_state.manager import StateManager
 from eliza_state.snapshots import ChunkMissing
 from tests.eliza_state import chat
 from tests.eliza_state.chat import ROOM, TALK, Said

@@ -10,7 +10,8 @@ import pytest
 from eliza_state.errors import StateError
 from eliza_state.event import event
 from eliza_state.followers import Followers
-from eliza_state.manager import Limits, StateManager
+from eliza_state.limits import Limits
+from eliza_state.manager import StateManager
 from eliza_state.module import StateModule, reduces
 from eliza_state.problems import Problem
 from tests.eliza_state.chat import AGENT, ROOM, TALK, Drawn, Joined, Said

@@ -1,0 +1,59 @@
+"""From what names the place of the plugins' state to the plugins."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import attrs
+from sqlalchemy import URL
+
+from eliza_state.clock import Clock
+from eliza_state.plugins.registry import Plugins, StateFactory
+from eliza_state.problems import Problems
+from eliza_state.storage import MemoryStorage
+
+PluginPlace: TypeAlias = str | StateFactory | Plugins | None
+"""Where plugins keep their state: beside the store's database (`None`), there unless a function gives one a
+storage of its own, in a table of the database of a URL, or with `Plugins` that the application has made."""
+
+_SUFFIX: Final = "-plugins"
+_SWEEP_INTERVAL_MS: Final = 60_000.0
+
+
+@attrs.frozen(kw_only=True)
+class PluginSource:
+    """Where the plugins of a store are whose journal is in a `database` file (`None`: in memory)."""
+
+    place: PluginPlace
+    database: str | None
+    read_only: bool
+    clock: Clock
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether the application closes the plugins itself."""
+        return isinstance(self.place, Plugins)
+
+    def open(self, problems: Problems) -> Plugins:
+        """Return the plugins; connects, and blocks meanwhile.
+
+        Raises `StoreError` for a database that cannot be had; one that is to be read only must be there.
+        """
+        if isinstance(self.place, Plugins):
+            return self.place
+        if isinstance(self.place, str):
+            return self._in_table(self.place, problems)
+        if self.database is None:
+            storage: MemoryStorage[Any] = MemoryStorage(serializer="json", clock=self.clock)
+            return Plugins(storage, state_factory=self.place, problems=problems)
+        return self._in_table(URL.create("sqlite", database=self.database + _SUFFIX), problems)
+
+    def _in_table(self, url: str | URL, problems: Problems) -> Plugins:
+        return Plugins.in_database(
+            url,
+            state_factory=self.place if callable(self.place) else None,
+            sweep_interval_ms=None if self.read_only else _SWEEP_INTERVAL_MS,
+            read_only=self.read_only,
+            problems=problems,
+            clock=self.clock,
+        )
