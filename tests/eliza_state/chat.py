@@ -10,6 +10,7 @@ from eliza_state.collections import Log, Map, Set
 from eliza_state.errors import Rejected
 from eliza_state.event import event
 from eliza_state.evolve import evolve
+from eliza_state.manager import StateManager
 from eliza_state.module import StateModule, reduces
 from eliza_state.path import Path
 
@@ -211,3 +212,15 @@ def _explode(module: StateModule[Any], state: Any, event: Exploded) -> Any:
 def modules() -> list[StateModule[Any]]:
     """All modules of the chat system."""
     return [TotalsModule(), BudgetModule(), PeopleModule(), TalkModule(), PresenceModule()]
+
+
+async def everything(manager: StateManager) -> Any:
+    """All that must not change when something is refused."""
+    paths = [*TALK.chain(), OTHER]
+    return (
+        await manager.state(),
+        await manager.position(),
+        [record.position for record in await manager.root.records(limit=None)],
+        [(await manager.at(path).version(), await manager.at(path).phase()) for path in paths],
+        [await manager.at(path).state() for path in paths],
+    )
