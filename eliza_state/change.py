@@ -35,7 +35,8 @@ class Record(NamedTuple):
     times as much to make. `position` counts all records of a journal from 1 (0: not on the journal, the
     event concerned volatile modules alone); `version` counts those addressed to `path`. `content` is the
     payload as JSON text in UTF-8, or the event itself where the journal never writes (`payload` is the
-    text in both cases). `recorded_at_us` is the journal's own clock in microseconds since 1970.
+    text in both cases), and empty bytes once it was erased. `recorded_at_us` is the journal's own clock in
+    microseconds since 1970.
     """
 
     position: int
@@ -63,6 +64,11 @@ class Record(NamedTuple):
         """The event's payload as JSON text in UTF-8."""
         content = self.content
         return content if isinstance(content, bytes) else encode(content)
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the content was removed for good: no event's payload is empty."""
+        return isinstance(self.content, bytes) and not self.content
 
     @property
     def recorded_at(self) -> datetime.datetime:

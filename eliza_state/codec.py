@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
+import msgspec
+
+from eliza_serializers import Seal
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.json import JsonSerializer
 from eliza_serializers.serializer import Serializer
@@ -65,52 +68,98 @@ def _from_entities(data: dict[str, Any], decode: Convert) -> Entities[Any]:
     return Entities(_items(data["items"], decode), key=data["key"])
 
 
-SERIALIZER: Final = register_collections(JsonSerializer())
-"""Writes events and snapshots."""
+class Codec:
+    """Write events as JSON text in UTF-8 and read them, each store with a codec of its own.
 
-_encoders: dict[type, Callable[[Any], bytes]] = {}
-_decoders: dict[type, Callable[[bytes], Any]] = {}
-
-
-def encode(event: Any) -> bytes:
-    """Return an event's payload as JSON text in UTF-8.
-
-    Raises `InvalidEvent` naming the field whose value cannot be written, or does not fit its annotation.
+    With `secrets`, the contents of secrets are sealed with the current one of these keys; those that were
+    sealed are read without keys too, and stay as they are.
     """
-    cls = type(event)
-    encoder = _encoders.get(cls)
-    if encoder is None:
-        encoder = _encoders[cls] = SERIALIZER.encoder(cls)
+
+    def __init__(self, *, secrets: Seal | None = None) -> None:
+        self.serializer: Final = register_collections(JsonSerializer(secrets=secrets))
+        """Writes what events and states are made of."""
+        self._encoders: dict[type, Callable[[Any], bytes]] = {}
+        self._decoders: dict[type, Callable[[bytes], Any]] = {}
+
+    def encode(self, event: Any) -> bytes:
+        """Return an event's payload as JSON text in UTF-8.
+
+        Raises `InvalidEvent` naming the field whose value cannot be written, or does not fit its annotation.
+        """
+        cls = type(event)
+        encoder = self._encoders.get(cls)
+        if encoder is None:
+            encoder = self._encoders[cls] = self.serializer.encoder(cls)
+        try:
+            return encoder(event)
+        except SerializationError as error:
+            raise InvalidEvent(f"{event_type(cls).name}: {error}") from error
+
+    def decode(self, kind: EventType, payload: bytes, *, schema_version: int) -> Any:
+        """Return the event of a payload, upcast from an older schema version where needed.
+
+        Raises `InvalidEvent` when the payload does not fit the class, or comes from a newer schema version.
+        """
+        try:
+            if schema_version != kind.version:
+                upcast = kind.upcast(self.plain(payload), schema_version)
+                return self.serializer.structure(upcast, kind.cls, from_store=True)
+            decoder = self._decoders.get(kind.cls)
+            if decoder is None:
+                decoder = self._decoders[kind.cls] = self.serializer.decoder(kind.cls)
+            return decoder(payload)
+        except SerializationError as error:
+            raise InvalidEvent(f"{kind.name}: {error}") from error
+
+    def plain(self, text: bytes) -> Any:
+        """Return stored JSON as plain data, for upcasters and migrations to change.
+
+        Dicts and lists; sets, and dicts of other keys, as such where their elements and keys are plain;
+        secrets as `Secret`. What only its declared type can read, as a set of objects, stays under its tag.
+        Raises `SerializationError` for text that is no JSON.
+        """
+        try:
+            return self.serializer.deserialize(text)
+        except SerializationError:
+            return self._plain_part(_parsed(text))
+
+    def _plain_part(self, data: Any) -> Any:
+        """Read those parts that say what they are."""
+        if isinstance(data, list):
+            return [self._plain_part(item) for item in data]
+        if not isinstance(data, dict):
+            return data
+        if "_type" in data:
+            try:
+                return self.serializer.deserialize(msgspec.json.encode(data))
+            except SerializationError:
+                pass
+        return {key: self._plain_part(value) for key, value in data.items()}
+
+    def structure(self, kind: EventType, payload: Mapping[str, Any]) -> Any:
+        """Return the event of a plain payload such as a parsed JSON object.
+
+        Raises `InvalidEvent` naming the field that is missing, unknown or of the wrong type.
+        """
+        try:
+            return self.serializer.structure(payload, kind.cls)
+        except SerializationError as error:
+            raise InvalidEvent(f"{kind.name}: {error}") from error
+
+
+def _parsed(text: bytes) -> Any:
     try:
-        return encoder(event)
-    except SerializationError as error:
-        raise InvalidEvent(f"{event_type(cls).name}: {error}") from error
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise SerializationError(f"expected JSON text: {error}") from None
 
 
-def decode(kind: EventType, payload: bytes, *, schema_version: int) -> Any:
-    """Return the event of a payload, upcast from an older schema version where needed.
+PLAIN: Final = Codec()
+"""The codec without keys, for who has no store: secrets are written in plain."""
 
-    Raises `InvalidEvent` when the payload does not fit the class, or comes from a newer schema version.
-    """
-    try:
-        if schema_version != kind.version:
-            return SERIALIZER.structure(
-                kind.upcast(SERIALIZER.deserialize(payload), schema_version), kind.cls
-            )
-        decoder = _decoders.get(kind.cls)
-        if decoder is None:
-            decoder = _decoders[kind.cls] = SERIALIZER.decoder(kind.cls)
-        return decoder(payload)
-    except SerializationError as error:
-        raise InvalidEvent(f"{kind.name}: {error}") from error
+SERIALIZER: Final = PLAIN.serializer
+"""Writes what `PLAIN` does."""
 
-
-def structure(kind: EventType, payload: Mapping[str, Any]) -> Any:
-    """Return the event of a plain payload such as a parsed JSON object.
-
-    Raises `InvalidEvent` naming the field that is missing, unknown or of the wrong type.
-    """
-    try:
-        return SERIALIZER.structure(payload, kind.cls)
-    except SerializationError as error:
-        raise InvalidEvent(f"{kind.name}: {error}") from error
+encode: Final = PLAIN.encode
+decode: Final = PLAIN.decode
+structure: Final = PLAIN.structure

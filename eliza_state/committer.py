@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from eliza_state.change import Record
@@ -19,8 +19,10 @@ from eliza_state.errors import StateError, StoreError
 from eliza_state.heads import Heads
 from eliza_state.journal.contract import Appended, Conflict, Journal
 from eliza_state.journal.writer import Outcome, Writer
+from eliza_state.path import Path
 from eliza_state.pending import Group, Pending
 from eliza_state.problems import Problem, Problems
+from eliza_state.recovery import Recovered
 from eliza_state.snapshotter import Snapshotter
 
 _MAX_BATCH: Final = 2_000
@@ -167,10 +169,12 @@ class Committer:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def follow(self, records: Sequence[Record]) -> None:
-        """Take in records that others wrote, while nothing of our own is under way."""
-        for record in records:
-            self._heads.follow(record)
+    def follow(self, records: Sequence[Record], *, reread: Mapping[Path, Recovered]) -> None:
+        """Take in records that are on the journal already, while nothing of our own is under way.
+
+        `reread` holds scopes that were read anew because of erasures among the records; see `Heads.follow`.
+        """
+        self._heads.follow(records, reread=reread)
         self._written = self._heads.applied
 
     # Writing
@@ -239,8 +243,7 @@ class Committer:
         members = [pending for group in batch for pending in group.members if pending.result is None]
         if outcome.missed:
             heads.reset()
-            for record in outcome.missed:
-                heads.follow(record)
+            heads.follow(outcome.missed)
             for pending in members:
                 heads.refold(pending)
             self._enter_again(outcome.missed)
@@ -262,8 +265,7 @@ class Committer:
             self._queue.clear()
             return
         self._heads.reset()
-        for record in conflict.missed:
-            self._heads.follow(record)
+        self._heads.follow(conflict.missed)
         self._written = self._heads.applied
         self._enter_again(conflict.missed)
 

@@ -32,7 +32,7 @@ class Key:
     key: Hashable
 
     def __str__(self) -> str:
-        return f"[{_shown(self.key)}]"
+        return f"[{abbreviated(self.key)}]"
 
 
 @attrs.frozen
@@ -118,11 +118,11 @@ Way: TypeAlias = Callable[[Any, Any, Path], Iterator[Difference]]
 def _way(cls: Any) -> Way:
     if cls in _WAYS:
         return _WAYS[cls]
-    return _between_objects if _is_open(cls) else _between_wholes
+    return _between_objects if is_open(cls) else _between_wholes
 
 
 @cache
-def _is_open(cls: Any) -> bool:
+def is_open(cls: Any) -> bool:
     """Tell whether a class is an attrs class that shows itself by the repr that attrs makes."""
     code = getattr(cls.__repr__, "__code__", None)
     return attrs.has(cls) and code is not None and code.co_filename.startswith("<attrs generated")
@@ -282,11 +282,11 @@ def _line(difference: Difference) -> str:
     place = "".join(map(str, difference.path)).removeprefix(".") or "state"
     match difference.kind:
         case "added":
-            text = f"{place}: {_shown(difference.after)}"
+            text = f"{place}: {abbreviated(difference.after)}"
         case "removed":
-            text = f"{place}: {_shown(difference.before)}"
+            text = f"{place}: {abbreviated(difference.before)}"
         case "changed":
-            text = f"{place}: {_shown(difference.before)} → {_shown(difference.after)}"
+            text = f"{place}: {abbreviated(difference.before)} → {abbreviated(difference.after)}"
         case "moved":
             text = f"{place}: to the end"
     return f"{_SIGNS[difference.kind]} {text}"
@@ -305,7 +305,7 @@ class _Abbreviation(reprlib.Repr):
         cls: Any = x.__class__
         if cls in (Entities, Log, Map, Set):
             return self._collection(x, level)
-        if _is_open(cls):
+        if is_open(cls):
             return self._object(x, level)
         return super().repr1(x, level)
 
@@ -331,4 +331,4 @@ class _Abbreviation(reprlib.Repr):
         return f"{type(value).__name__}({', '.join(texts)})"
 
 
-_shown: Final = _Abbreviation().repr
+abbreviated: Final = _Abbreviation().repr

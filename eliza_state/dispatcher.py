@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import attrs
 
-from eliza_state import codec
 from eliza_state.change import Change, Record
 from eliza_state.committer import Committer
 from eliza_state.errors import InvalidEvent, StaleState, StateError
@@ -56,6 +55,7 @@ class Dispatcher:
         self._heads = heads
         self._committer = committer
         self._memory = journal if isinstance(journal, MemoryJournal) else None
+        self._encode = tree.codec.encode
         self._next_id = UuidFactory()
         self._on_the_way: dict[tuple[Path, bytes], Pending] = {}
         self._pause: asyncio.Future[None] | None = None
@@ -102,7 +102,7 @@ class Dispatcher:
         return plan
 
     def _content(self, event: Any, plan: Plan) -> Any:
-        return codec.encode(event) if self._journal.durable and plan.stored else event
+        return self._encode(event) if self._journal.durable and plan.stored else event
 
     async def dispatch_all(
         self, requests: Iterable[Dispatch], *, return_exceptions: bool = False
@@ -206,16 +206,17 @@ class Dispatcher:
         kind = self._tree.event_type(request.event)
         if kind is None:
             raise self._tree.unknown(request.event, request.to)
-        return codec.structure(kind, request.payload or {})
+        return self._tree.codec.structure(kind, request.payload or {})
 
     def _duplicate(self, record: Record, event: Any, request: Dispatch) -> Change:
+        if record.is_erased:  # nobody knows any more what it was
+            return Change(record, event, duplicate=True)
         kind = self._tree.event_type(record.event)
         stored = record.content
         if isinstance(stored, bytes):
             known = kind is not None and kind.cls is type(event)
-            stored = (
-                codec.decode(kind, stored, schema_version=record.schema_version) if kind and known else None
-            )
+            decode = self._tree.codec.decode
+            stored = decode(kind, stored, schema_version=record.schema_version) if kind and known else None
         _check_same(stored, event, request)
         return Change(record, event, duplicate=True)
 

@@ -84,6 +84,24 @@ class ScopeArchived(StateError):
         super().__init__(f"{path!r} has ended and takes no more events; address another scope")
 
 
+class NewerVersion(StateError):
+    """The scope holds an event of a newer schema version, so that its state is not whole for this code.
+
+    `event` is the event's name, `version` that of the record, `known` the one up to which this code knows
+    it, `path` the scope's text form. Reading the scope works, without what that record did to it.
+    """
+
+    def __init__(self, *, event: str, version: int, known: int, path: str) -> None:
+        self.event = event
+        self.version = version
+        self.known = known
+        self.path = path
+        super().__init__(
+            f"{path!r} holds {event!r} of schema version {version}, known here up to version {known}: nothing"
+            " is dispatched on a state that may lack what it did; run the newer code"
+        )
+
+
 class StoreError(StateError):
     """The store cannot be opened, read or written; what was acknowledged before is not affected."""
 

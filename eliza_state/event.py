@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar, cast, dataclass_transform
+from typing import Any, Final, TypeAlias, TypeVar, cast, dataclass_transform
 
 import attrs
 
@@ -106,3 +106,20 @@ def event_type(cls: type) -> EventType:
         named = getattr(cls, "__qualname__", repr(cls))
         raise RegistrationError(f"{named} is no event; declare it with @event('its_name')")
     return found
+
+
+@event("scope_erased")
+class ScopeErased:
+    """Records of a scope, up to a position, lost their content for good; see `Scope.erase`.
+
+    The framework's own: it is on the journal of every store, addressed to the scope that lost the records,
+    and nobody dispatches it. `count` is how many there were, `events` are the names of their events.
+    """
+
+    until: int
+    count: int
+    events: tuple[str, ...] = ()
+
+
+ERASURE: Final = event_type(ScopeErased).name
+"""The name of the event that says that records were erased."""

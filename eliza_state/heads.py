@@ -7,28 +7,33 @@ durable; the *published* state is what readers get. Both change in here and nowh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from eliza_state.change import Change, Record
-from eliza_state.errors import InvalidEvent, ScopeArchived, StaleState, StateError
+from eliza_state.errors import InvalidEvent, NewerVersion, ScopeArchived, StaleState, StateError
+from eliza_state.event import ERASURE
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.lifecycle import LIVED_ON, SAVED, Phase, Step
 from eliza_state.path import Path
 from eliza_state.pending import Pending
 from eliza_state.problems import Problems
-from eliza_state.recovery import read_event, reduce_slice
+from eliza_state.recovery import Recovered, read_event, reduce_slice
 from eliza_state.scopes import LiveScope, Scopes
 from eliza_state.snapshots import ChunkMissing
-from eliza_state.tree import Plan, Stage, Transition, Tree
+from eliza_state.tree import EventVersion, Plan, Stage, Transition, Tree
 
 # A named tuple's own constructor costs twice as much as this, which is all it does.
 _new = tuple.__new__
+
+_NOTHING: Final[Mapping[Path, Recovered]] = MappingProxyType({})
 
 
 class Heads:
     """Reduce events on the heads of the live scopes and publish what the journal has taken.
 
-    `applied` is the last position whose record is in the published state.
+    `applied` is the last position whose record is in the published state. `reread` gives the state of a scope
+    at a position, read from the store at once.
     """
 
     def __init__(
@@ -39,12 +44,14 @@ class Heads:
         applied: int,
         writer: str,
         announce: Callable[[Change], None],
+        reread: Callable[[Path, int], Recovered],
         problems: Problems,
     ) -> None:
         self._tree = tree
         self._scopes = scopes
         self._writer = writer
         self._announce = announce
+        self._reread = reread
         self._problems = problems
         self.applied = applied
 
@@ -95,7 +102,8 @@ class Heads:
 
     def _recognise(self, pending: Pending, record: Record) -> None:
         """Answer an event with the record that has its id; `InvalidEvent` if that is of another event."""
-        if read_event(self._tree, record, self._problems.report) != pending.event:
+        known = read_event(self._tree, record, self._problems.report)
+        if known != pending.event and not record.is_erased:
             raise InvalidEvent(
                 f"the id {record.id!r} at {record.path.encode()!r} belongs to another event, which came first"
             )
@@ -108,6 +116,8 @@ class Heads:
         for above in scope.chain:
             if above.ending:
                 raise ScopeArchived(above.path.encode())
+        if scope.newer is not None:
+            raise self._newer(scope, *scope.newer)
         expected = pending.expected_version
         if expected is not None and expected != scope.head_version:
             raise StaleState(path=scope.path.encode(), expected=expected, actual=scope.head_version)
@@ -120,6 +130,11 @@ class Heads:
             scope.head_version += 1
             scope.ending = pending.plan.event.ends_scope
         pending.version = scope.head_version
+
+    def _newer(self, scope: LiveScope, event: str, version: int) -> NewerVersion:
+        kind = self._tree.event_type(event)
+        known = 0 if kind is None else kind.version
+        return NewerVersion(event=event, version=version, known=known, path=scope.path.encode())
 
     def take_back(self, members: Sequence[Pending]) -> None:
         """Undo reductions that are the last ones on their heads, and forget the events."""
@@ -225,7 +240,8 @@ class Heads:
             self.applied = max(self.applied, position)
             scope.version = pending.version
             scope.ended = kind.ends_scope
-            self._note(chain, position, recorded_at_us, content)
+            scope.own_events.add((kind.name, kind.version))
+            self._note(chain, (kind.name, kind.version), position, recorded_at_us, content)
         else:
             position = 0
         place = (position, pending.key, scope.path, pending.version)
@@ -235,10 +251,18 @@ class Heads:
         if transitions:
             self._announce(change)
 
-    def _note(self, chain: Sequence[LiveScope], position: int, recorded_at_us: int, content: Any) -> None:
+    def _note(
+        self,
+        chain: Sequence[LiveScope],
+        event: EventVersion,
+        position: int,
+        recorded_at_us: int,
+        content: Any,
+    ) -> None:
         """Keep the scopes' figures for a record that has become part of their state."""
         size_bytes = len(content) if isinstance(content, bytes) else 0
         for scope in chain:
+            scope.events.add(event)
             scope.position = position
             scope.last_activity_us = recorded_at_us
             scope.tail += 1
@@ -264,22 +288,80 @@ class Heads:
             scope.ending = pending.plan.event.ends_scope
         pending.version = scope.head_version
 
-    def follow(self, record: Record) -> None:
-        """Fold a record that another process wrote into the live scopes of its chain and announce it.
+    def follow(self, records: Iterable[Record], *, reread: Mapping[Path, Recovered] = _NOTHING) -> None:
+        """Take in records, in order, that the journal has and this process has not, and announce them.
 
-        Its scopes' heads must hold nothing under way.
+        They are folded into the live scopes of their chains, whose heads must hold nothing under way. Where
+        one tells of an erasure, the scopes that it reaches are read anew, if `reread` does not have that.
         """
+        done: set[Path] = set()
+        for record in records:
+            if record.event == ERASURE:
+                self._follow_erasure(record, reread, done)
+            else:
+                self._follow(record)
+
+    def erased(self, records: Iterable[Record]) -> dict[Path, int]:
+        """Return the live scopes that `follow` would read anew for these records, and at which positions."""
+        found: dict[Path, int] = {}
+        for record in records:
+            if record.event == ERASURE:
+                for scope in self._reached(record, self._scopes.live_chain(record.path)):
+                    found.setdefault(scope.path, record.position)
+        return found
+
+    def _reached(self, record: Record, chain: Sequence[LiveScope]) -> list[LiveScope]:
+        """Return those of a chain's scopes whose slices may have been made of what was erased."""
+        told = read_event(self._tree, record, self._problems.report)
+        if told is None:
+            return list(chain)
+        level = self._tree.hierarchy.level(record.path)
+        kinds = [kind for name in told.events if (kind := self._tree.event_type(name)) is not None]
+        steps = [step for kind in kinds for step in self._tree.plan(kind.cls, level).steps]
+        depths = {step.depth for step in steps if not step.module.volatile}
+        return [scope for depth, scope in enumerate(chain) if depth in depths]
+
+    def _follow_erasure(self, record: Record, reread: Mapping[Path, Recovered], done: set[Path]) -> None:
+        """Give the scopes that lost something the state without it.
+
+        All that is on the journal by now is read without it, so once is enough for the scopes in `done`.
+        """
+        self.applied = record.position
+        self._scopes.outdate(record.path)
+        chain = self._scopes.live_chain(record.path)
+        transitions: list[Transition] = []
+        for scope in self._reached(record, chain):
+            if scope.path not in done:
+                done.add(scope.path)
+                recovered = reread.get(scope.path) or self._reread(scope.path, record.position)
+                depth = len(scope.path.steps)
+                changes = self._scopes.replace(scope, recovered)
+                transitions += [(depth, name, before, after) for name, before, after in changes]
+        told = (record.event, record.schema_version)
+        self._note(chain, told, record.position, record.recorded_at_us, record.content)
+        if len(chain) > len(record.path.steps):
+            chain[-1].version = chain[-1].head_version = record.version
+        if transitions:
+            event = read_event(self._tree, record, self._problems.report)
+            origin: Any = "local" if record.writer == self._writer else "remote"
+            self._announce(Change(record, event, transitions, origin=origin))
+
+    def _follow(self, record: Record) -> None:
         self.applied = record.position
         self._scopes.outdate(record.path)
         chain = self._scopes.live_chain(record.path)
         event = read_event(self._tree, record, self._problems.report)
         transitions = [] if event is None else self._fold(record, event, chain)
-        self._note(chain, record.position, record.recorded_at_us, record.content)
+        told = (record.event, record.schema_version)
+        self._note(chain, told, record.position, record.recorded_at_us, record.content)
         kind = self._tree.event_type(record.event)
         if len(chain) > len(record.path.steps):
             scope = chain[-1]
             scope.version = scope.head_version = record.version
             scope.ended = scope.ending = kind is not None and kind.ends_scope
+            scope.own_events.add(told)
+            if kind is not None and record.schema_version > kind.version:
+                self._scopes.look_for_newer(scope)
             if scope.ended and scope.phase is Phase.ACTIVE:
                 scope.take(Step.END)
         if transitions:

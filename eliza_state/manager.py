@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Literal, Self, TypeAlias, overload
 
+from eliza_serializers import Seal
 from eliza_state.change import Change, to_microseconds
 from eliza_state.clock import now_us
+from eliza_state.codec import Codec
 from eliza_state.committer import Committer
 from eliza_state.dispatcher import Dispatch, Dispatcher
 from eliza_state.effects import Effects
+from eliza_state.erasure import Erased, Eraser, Where
 from eliza_state.errors import StateError, StoreError
 from eliza_state.event import event_type
 from eliza_state.followers import Followers
@@ -91,6 +94,7 @@ class StateManager:
             applied=journal.head(),
             writer=journal.writer,
             announce=self._signals.publish,
+            reread=self._reading.recover_here,
             problems=self.problems,
         )
         self._writer = self._snapshotter = None
@@ -118,8 +122,27 @@ class StateManager:
         self._dispatcher = Dispatcher(
             tree, self._scopes, journal, heads=self._heads, committer=self._committer
         )
+        self._eraser = Eraser(
+            tree,
+            journal,
+            dispatcher=self._dispatcher,
+            reading=self._reading,
+            writer=self._writer,
+            snapshots=snapshots,
+            problems=self.problems,
+            take_in=self._take_in,
+        )
         self._root = Scope(
-            Path(), Access(tree, self._scopes, self._reading, self._dispatcher, self._flushed_position)
+            Path(),
+            Access(
+                tree,
+                self._scopes,
+                self._reading,
+                self._dispatcher,
+                self._eraser,
+                self._flushed_position,
+                self._snapshotter,
+            ),
         )
         self._plugin_source = plugins
         self._plugins: Plugins | None = None
@@ -144,6 +167,7 @@ class StateManager:
         durability: Durability = "committed",
         snapshots: SnapshotPlace = True,
         plugins: PluginPlace = None,
+        secret_keys: Seal | None = None,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int] = now_us,
         read_only: bool = False,
@@ -160,14 +184,16 @@ class StateManager:
         that a function opens and the manager closes. Whatever becomes of them changes no state; a place that
         cannot be opened is reported and done without. `plugins` says where plugins keep their state: in
         `state.db-plugins`, in the database of a URL, in a storage of their own where a function
-        `state_factory(name)` gives one, or in `Plugins` that you close yourself. `clock` gives
-        microseconds since 1970. A `read_only` manager refuses events and disturbs no other.
+        `state_factory(name)` gives one, or in `Plugins` that you close yourself. With `secret_keys`, the
+        contents of secrets are sealed with the current one in what the journal, the snapshots and those
+        databases take from then on. `clock` gives microseconds since 1970. A `read_only` manager refuses
+        events and disturbs no other.
         Raises `RegistrationError` for modules that cannot work together, `StoreError` for a store that
         cannot be opened or is held by others.
         """
         if durability not in ("committed", "buffered"):
             raise StateError(f"durability is 'committed' or 'buffered', got {durability!r}")
-        tree = Tree(modules, hierarchy=hierarchy)
+        tree = Tree(modules, hierarchy=hierarchy, codec=Codec(secrets=secret_keys))
         source = JournalSource(
             url=url,
             exclusive=durability == "buffered",
@@ -179,7 +205,11 @@ class StateManager:
             place=snapshots, database=source.database, read_only=source.read_only
         )
         plugin_source = PluginSource(
-            place=plugins, database=source.database, read_only=source.read_only, clock=clock
+            place=plugins,
+            database=source.database,
+            read_only=source.read_only,
+            secret_keys=secret_keys,
+            clock=clock,
         )
         return Opening(lambda: cls._start(source, tree, snapshot_source, plugin_source, limits=limits))
 
@@ -219,6 +249,7 @@ class StateManager:
             if snapshots is not None:
                 await manager._open_snapshots(snapshots)
             await manager._scopes.load(Path())
+            await manager._eraser.resume()
         except BaseException:
             await manager.close()
             raise
@@ -245,6 +276,7 @@ class StateManager:
         self._closed = True
         self._dispatcher.close()
         try:
+            await self._eraser.close()
             await self._committer.close()
         finally:
             self._signals.close()
@@ -351,6 +383,13 @@ class StateManager:
         scope = path if isinstance(path, Scope) else self.at(path)
         return await scope.execute(decide, module=module)
 
+    async def erase(
+        self, path: Path | str | Scope, *, until: int | None = None, where: Where | None = None
+    ) -> Erased:
+        """Erase the content of records at and below a scope for good; see `Scope.erase`."""
+        scope = path if isinstance(path, Scope) else self.at(path)
+        return await scope.erase(until=until, where=where)
+
     async def flush(self) -> None:
         """Wait until everything dispatched so far is durable; `StoreError` if it cannot be written now."""
         await self._committer.flush()
@@ -358,10 +397,15 @@ class StateManager:
     async def refresh(self) -> int:
         """Take in what other processes have written since, announce it, and return the last position."""
         async with self._dispatcher.paused():
-            newer = await self._reading.records(
-                Path(), after=self._heads.applied, until=None, newest_first=False, limit=None
-            )
-            self._committer.follow(newer)
+            return await self._take_in()
+
+    async def _take_in(self) -> int:
+        newer = await self._reading.records(
+            Path(), after=self._heads.applied, until=None, newest_first=False, limit=None
+        )
+        erased = self._heads.erased(newer)
+        reread = {path: await self._reading.recover(path, until=at) for path, at in erased.items()}
+        self._committer.follow(newer, reread=reread)
         return self._heads.applied
 
     async def register_module(self, *modules: StateModule[Any] | Composition) -> None:

@@ -18,7 +18,8 @@ import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar, get_args, get_origin
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -29,8 +30,12 @@ from eliza_state.path import Path
 S = TypeVar("S")
 F = TypeVar("F", bound=Callable[..., Any])
 
+Migration: TypeAlias = Callable[[Any], Any]
+"""Turn the plain data of a state of one version into the next version's; gets data it may change."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HANDLES = "__reduces__"
+_NO_MIGRATIONS: Final[Mapping[int, Migration]] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -68,7 +73,12 @@ class StateModule(Generic[S]):
 
     - `name` names the slice; unique within a store.
     - `level` is the level of the hierarchy at which every scope holds such a slice.
-    - `version` counts the shapes of the state; snapshots of another version are not used.
+    - `version` counts the shapes of the state; a snapshot of another version is used only if it can be
+      migrated.
+    - `migrations[n]` turns the plain data of a state of version n into that of version n + 1, so that a
+      snapshot of an older version is brought up to today's instead of folding the records. It promises to
+      equal that fold. A snapshot that no unbroken row of them leads from is not used. The data is a dict for
+      a state of an attrs class, its collections as plain lists and dicts; see `eliza_state.slice_migration`.
     - `volatile` slices are neither journaled nor snapshotted: they last as long as the process.
     - `since_position` is the journal position after which the module starts to see records (0: all).
     - `state_type` is taken from the type argument; name it where there is none.
@@ -77,6 +87,7 @@ class StateModule(Generic[S]):
     name: str
     level: str
     version: ClassVar[int] = 1
+    migrations: ClassVar[Mapping[int, Migration]] = _NO_MIGRATIONS
     volatile: ClassVar[bool] = False
     handles: ClassVar[tuple[type, ...]] = ()
     state_type: ClassVar[Any] = None
@@ -171,7 +182,26 @@ def check_module(module: StateModule[Any]) -> None:
         raise RegistrationError(f"{kind}: `version` counts from 1, got {module.version!r}")
     if module.state_type is None and type(module).initial_state is StateModule.initial_state:
         raise RegistrationError(f"{kind} names no state; write `class {kind}(StateModule[YourState])`")
+    _check_migrations(module, kind)
     _check_reducers(module, kind)
+
+
+def _check_migrations(module: StateModule[Any], kind: str) -> None:
+    migrations: Any = module.migrations
+    if not isinstance(migrations, Mapping):
+        raise RegistrationError(
+            f"{kind}: `migrations` maps versions to functions, as in {{1: add_title}}, got {migrations!r:.60}"
+        )
+    for version, step in migrations.items():
+        if type(version) is not int or not 1 <= version < module.version:
+            raise RegistrationError(
+                f"{kind} is at version {module.version}: its migrations are from earlier versions,"
+                f" counted from 1, got one from {version!r}"
+            )
+        if not callable(step):
+            raise RegistrationError(
+                f"{kind}: the migration from version {version} is a function, got {step!r:.60}"
+            )
 
 
 def _check_reducers(module: StateModule[Any], kind: str) -> None:

@@ -17,9 +17,11 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
 import attrs
 
+from eliza_serializers import Seal
 from eliza_state.background import Portal
 from eliza_state.change import Change, Record
 from eliza_state.clock import now_us
+from eliza_state.erasure import Erased, Where
 from eliza_state.errors import StateError
 from eliza_state.inheritance import Inherited
 from eliza_state.journal.contract import Journal
@@ -105,6 +107,10 @@ class SyncScope:
         """
         return self._portal.run(self._scope.execute(decide, module=module))
 
+    def erase(self, *, until: int | None = None, where: Where | None = None) -> Erased:
+        """Remove the content of records at and below this scope for good; see `Scope.erase`."""
+        return self._portal.run(self._scope.erase(until=until, where=where))
+
     @overload
     def state(self, module: type[StateModule[S]], *, at: int | None = None) -> S: ...
     @overload
@@ -181,6 +187,7 @@ class SyncStateManager:
         durability: Durability = "committed",
         snapshots: SnapshotPlace = True,
         plugins: PluginPlace = None,
+        secret_keys: Seal | None = None,
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int] = now_us,
         read_only: bool = False,
@@ -193,6 +200,7 @@ class SyncStateManager:
             durability=durability,
             snapshots=snapshots,
             plugins=plugins,
+            secret_keys=secret_keys,
             limits=limits,
             clock=clock,
             read_only=read_only,
@@ -283,6 +291,10 @@ class SyncStateManager:
     ) -> list[Change]:
         """Decide on a scope's state and dispatch the outcome as one step; see `Scope.execute`."""
         return self.at(_path(path)).execute(decide, module=module)
+
+    def erase(self, path: Place, *, until: int | None = None, where: Where | None = None) -> Erased:
+        """Erase the content of records at and below a scope for good; see `Scope.erase`."""
+        return self.at(_path(path)).erase(until=until, where=where)
 
     def flush(self) -> None:
         """Wait until everything dispatched so far is durable; see `StateManager.flush`."""

@@ -31,7 +31,7 @@ class Reading:
     ) -> None:
         self._tree = tree
         self._journal = journal
-        self._snapshots = snapshots
+        self.snapshots = snapshots
         self._problems = problems
         self._threads = ThreadPoolExecutor(_THREADS, "eliza-state-reader") if journal.durable else None
         self._closed = False
@@ -48,8 +48,18 @@ class Reading:
         """Return the state of a scope at a position; a scope nobody wrote to costs no thread."""
         if not self._closed and not self._journal.knows(path):
             return Recovered(self._tree.initial(self._tree.hierarchy.level(path)))
-        read = partial(recover, self._tree, self._journal, path, until=until)
-        return await self.run(partial(read, snapshots=self._snapshots, report=self._problems.report))
+        return await self.run(partial(self.recover_here, path, until))
+
+    def recover_here(self, path: Path, until: int) -> Recovered:
+        """Return what `recover` does, read in the caller's thread."""
+        return recover(
+            self._tree,
+            self._journal,
+            path,
+            until=until,
+            snapshots=self.snapshots,
+            report=self._problems.report,
+        )
 
     async def records(
         self, path: Path, *, after: int, until: int | None, newest_first: bool, limit: int | None

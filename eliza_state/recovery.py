@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 import attrs
 
 from eliza_state.change import Record
-from eliza_state.codec import decode
-from eliza_state.errors import InvalidEvent, StateError
+from eliza_state.errors import InvalidEvent, Rejected, StateError
 from eliza_state.journal.contract import Journal
 from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problem
+from eliza_state.slice_migration import Use, migrate_slice, use_of
 from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.snapshots import ChunkMissing, Fetch, ScopeSnapshot, SliceSnapshot, restore_slice
-from eliza_state.tree import Stage, Tree
+from eliza_state.tree import EventVersion, Stage, Tree
 
 Report = Callable[[Problem], None]
 Lose = Callable[[StateError], None]
@@ -36,7 +36,10 @@ class Recovered:
     `version` counts the records addressed to the scope, `position` is that of the last record addressed to
     it or below it. `ended` tells whether an event ended it. `tail` and `tail_bytes` measure the records
     that no snapshot covered, `snapshot_bytes` the bodies of the snapshots used. Chunks are loaded later, at
-    first touch: `on_loaded` is told their size, and `on_lost` is called when one cannot be had.
+    first touch: `on_loaded` is told their size, and `on_lost` is called when one cannot be had; what recovery
+    itself had to load of them is `loaded_bytes`. `is_migrated` tells whether a slice was stored by an older
+    version of its module. `events` are the names and schema versions of the records, `own_events` those of
+    the ones addressed to the scope.
     """
 
     slices: dict[str, Any]
@@ -47,6 +50,10 @@ class Recovered:
     tail: int = 0
     tail_bytes: int = 0
     snapshot_bytes: int = 0
+    loaded_bytes: int = 0
+    is_migrated: bool = False
+    events: set[EventVersion] = attrs.Factory(set[EventVersion])
+    own_events: set[EventVersion] = attrs.Factory(set[EventVersion])
     on_loaded: Callable[[int], None] | None = None
     on_lost: Callable[[], None] | None = None
 
@@ -64,10 +71,15 @@ def collector_paused() -> Generator[None]:
 
 
 def read_event(tree: Tree, record: Record, report: Report) -> Any:
-    """Return a record's event; `None`, reported where that is a surprise, if it cannot be had today."""
+    """Return a record's event; `None` if it cannot be had today.
+
+    That is reported where it is a surprise, as it is not for an event that nobody knows, or that was erased.
+    """
     if not record.event:
         message = f"record {record.position} is damaged and left out of the state"
         report(Problem("record", message, record.path))
+        return None
+    if record.is_erased:
         return None
     if not isinstance(record.content, bytes):
         return record.content
@@ -75,7 +87,7 @@ def read_event(tree: Tree, record: Record, report: Report) -> Any:
     if kind is None:
         return None
     try:
-        return decode(kind, record.content, schema_version=record.schema_version)
+        return tree.codec.decode(kind, record.content, schema_version=record.schema_version)
     except InvalidEvent as error:
         report(Problem("record", f"record {record.position} cannot be read: {error}", record.path, error))
     except Exception as error:  # noqa: BLE001  # an upcaster is foreign code; the log must stay readable
@@ -139,6 +151,8 @@ def _recover(sources: _Sources, path: Path, *, until: int) -> Recovered:
     found.version, found.position = facts.version, facts.last_position
     found.last_activity_us = facts.last_activity_us
     found.ended = kind is not None and kind.ends_scope
+    if journal.erased_at(path):
+        sources = sources._replace(report=partial(_report_all_but_refusals, sources.report))
     with collector_paused():
         covered = _load_snapshots(sources, path, until=until, found=found)
         first = min(covered.values(), default=until)
@@ -158,42 +172,89 @@ def _load_snapshots(sources: _Sources, path: Path, *, until: int, found: Recover
     covered = {name: module.since_position for name, module in modules.items()}
     if snapshots is None or not modules:
         return covered
-    for snapshot in snapshots.load(path, report=partial(_report_unreadable, report, path)):
+    for snapshot in _unerased_snapshots(sources, snapshots, path):
         lose = partial(_set_aside, snapshots, path, snapshot, found=found, report=report)
-        if modules and _is_usable(journal, snapshot, until=until, lose=lose):
-            fetch = _fetching(snapshots, path, found=found, lose=lose)
-            restore = partial(restore_slice, fetch=fetch, place=journal.epoch + path.encode(), lose=lose)
-            for stored in _restore(snapshot, modules, found, restore=restore, lose=lose):
+        if modules and is_usable(journal, snapshot, until=until, lose=lose):
+            for stored in _restore(sources, path, snapshot, modules, found=found, lose=lose):
                 del modules[stored.module]
                 covered[stored.module] = snapshot.position
                 found.snapshot_bytes += len(stored.body)
+                found.events |= snapshot.events or frozenset()
+                found.own_events |= snapshot.own_events
     return covered
 
 
+def _unerased_snapshots(sources: _Sources, snapshots: SnapshotStore, path: Path) -> list[ScopeSnapshot]:
+    """Return the snapshots of a scope that hold nothing that was erased; the others are removed for good."""
+    erased_at = sources.journal.erased_at(path)
+    found = snapshots.load(path, report=partial(_report_unreadable, sources.report, path))
+    kept = [snapshot for snapshot in found if not erased_at or snapshot.position >= erased_at]
+    if len(kept) < len(found):
+        try:
+            snapshots.remove(path, before=erased_at)
+        except StateError as error:
+            message = f"what was erased is still in a snapshot that is not used any more: {error}"
+            sources.report(Problem("snapshot", message, path, error))
+    return kept
+
+
+def _report_all_but_refusals(report: Report, problem: Problem) -> None:
+    """Pass on a problem, unless a reducer refuses what made sense before other records were erased."""
+    if not isinstance(problem.error, Rejected):
+        report(problem)
+
+
 def _restore(
+    sources: _Sources,
+    path: Path,
     snapshot: ScopeSnapshot,
     modules: Mapping[str, StateModule[Any]],
-    found: Recovered,
     *,
-    restore: Callable[[StateModule[Any], bytes], Any],
+    found: Recovered,
     lose: Lose,
 ) -> list[SliceSnapshot]:
-    """Put those slices of a snapshot that today's modules can read into `found`, and return them."""
+    """Put those slices of a snapshot that today's modules can use into `found`, and return them."""
+    assert sources.snapshots is not None
+    tree, place = sources.tree, sources.journal.epoch + path.encode()
+    fetch = fetching(sources.snapshots, path, found=found, lose=lose)
     restored: list[SliceSnapshot] = []
     for stored in snapshot.slices:
         module = modules.get(stored.module)
-        if module is None or stored.module_version != module.version:
+        if module is None:
             continue
+        use = use_of(stored, module, handled=tree.handled(stored.module), events=snapshot.events)
         try:
-            found.slices[stored.module] = restore(module, stored.body)
+            if use is Use.AS_IT_IS:
+                state = restore_slice(module, stored.body, fetch, place=place, lose=lose, codec=tree.codec)
+            elif use is Use.MIGRATED:
+                state = migrate_slice(module, stored, fetch, codec=tree.codec)
+            else:
+                if use is Use.LEFT:
+                    _report_newer(sources, path, stored, module)
+                continue
+        except ChunkMissing:
+            continue  # `lose` was told where it was missed
         except StateError as error:
             lose(error)
         else:
+            found.slices[stored.module] = state
+            found.is_migrated |= use is Use.MIGRATED
             restored.append(stored)
     return restored
 
 
-def _fetching(snapshots: SnapshotStore, path: Path, *, found: Recovered, lose: Lose) -> Fetch:
+def _report_newer(sources: _Sources, path: Path, stored: SliceSnapshot, module: StateModule[Any]) -> None:
+    assert sources.snapshots is not None
+    if sources.snapshots.is_first_of(stored.module, stored.module_version):
+        message = (
+            f"a snapshot holds module {stored.module!r} in version {stored.module_version}, known here up to"
+            f" version {module.version}: the records take its place, and it is left for the newer code;"
+            " others like it are not reported"
+        )
+        sources.report(Problem("snapshot", message, path))
+
+
+def fetching(snapshots: SnapshotStore, path: Path, *, found: Recovered, lose: Lose) -> Fetch:
     """Return what fetches chunks of a snapshot, and gives the snapshot up when it cannot."""
 
     def fetch(digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
@@ -202,8 +263,11 @@ def _fetching(snapshots: SnapshotStore, path: Path, *, found: Recovered, lose: L
         except ChunkMissing as error:
             lose(error)
             raise
+        size_bytes = sum(map(len, contents.values()))
         if found.on_loaded is not None:
-            found.on_loaded(sum(map(len, contents.values())))
+            found.on_loaded(size_bytes)
+        else:
+            found.loaded_bytes += size_bytes
         return contents
 
     return fetch
@@ -228,7 +292,7 @@ def _set_aside(
         found.on_lost()
 
 
-def _is_usable(journal: Journal, snapshot: ScopeSnapshot, *, until: int, lose: Lose) -> bool:
+def is_usable(journal: Journal, snapshot: ScopeSnapshot, *, until: int, lose: Lose) -> bool:
     """Tell whether a snapshot is early enough, and was taken from this journal as it is now."""
     position = snapshot.position
     if position > until:
@@ -252,17 +316,19 @@ def _fold(
     report: Report,
 ) -> None:
     slices = found.slices
-    steps_of: dict[tuple[str, str], tuple[Stage, ...]] = {}
+    steps_of: dict[tuple[str, int, str], tuple[Stage, ...]] = {}
     for record in records:
         found.tail += 1
         found.tail_bytes += len(record.content) if isinstance(record.content, bytes) else 0
         level = tree.hierarchy.level(record.path)
-        steps = steps_of.get((record.event, level))
+        kind = (record.event, record.schema_version, level)
+        steps = steps_of.get(kind)
         if steps is None:
             # A module registered since the slices were made is left to those who read them again for it.
             found_steps = _steps(tree, record, level, depth)
             steps = tuple(step for step in found_steps if step.name in slices)
-            steps_of[record.event, level] = steps
+            steps_of[kind] = steps
+            _note_event(record, found, is_own=len(record.path.steps) == depth)
         event = read_event(tree, record, report) if steps else None
         if event is None:
             if not record.event:
@@ -271,6 +337,13 @@ def _fold(
         for step in steps:
             if record.position > covered[step.name]:
                 slices[step.name] = reduce_slice(step, slices[step.name], event, record=record, report=report)
+
+
+def _note_event(record: Record, found: Recovered, *, is_own: bool) -> None:
+    if record.event:  # else it is damaged
+        found.events.add((record.event, record.schema_version))
+        if is_own:
+            found.own_events.add((record.event, record.schema_version))
 
 
 def _steps(tree: Tree, record: Record, level: str, depth: int) -> tuple[Stage, ...]:

@@ -10,6 +10,7 @@ import attrs
 
 from eliza_state.change import Change, Record, to_datetime
 from eliza_state.dispatcher import Dispatch, Dispatcher, result_of
+from eliza_state.erasure import Erased, Eraser, Where
 from eliza_state.errors import RegistrationError, StateError
 from eliza_state.inheritance import Inherited
 from eliza_state.lifecycle import Phase
@@ -17,6 +18,7 @@ from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.reading import Reading
 from eliza_state.scopes import LiveScope, Scopes
+from eliza_state.snapshotter import Snapshotter
 from eliza_state.tree import Tree
 
 S = TypeVar("S")
@@ -46,8 +48,11 @@ class Access:
     scopes: Scopes
     reading: Reading
     dispatcher: Dispatcher
+    eraser: Eraser
     position: Callable[[], Awaitable[int]]
     """Return the last position, once all that was announced up to it can be read from the journal."""
+    snapshotter: Snapshotter | None = None
+    """Takes snapshots, where there are any to take."""
 
 
 @attrs.define(eq=False)
@@ -147,6 +152,23 @@ class Scope:
         """
         name = None if module is None else self._slice_name(module)
         return await self.access.dispatcher.execute(self.path, decide, name=name)
+
+    async def erase(self, *, until: int | None = None, where: Where | None = None) -> Erased:
+        """Remove the content of records addressed to this scope, or below it, for good; tell what went.
+
+        Of all records so far, or up to the position `until`, those go whose event `where(event)` picks, or
+        all. They keep their place, id, event name and time, and no state, past or present, counts them any
+        more: this scope's, those below it and those above it are as if they had not been. Their ids stay
+        taken. Snapshots with them are deleted, and each scope that lost some gets a `ScopeErased` record,
+        by which other processes learn of it; receivers are told what that changed. Dispatches wait
+        meanwhile. A caller that is cancelled stops waiting; the erasure goes its way. To erase again what
+        was erased takes nothing more, and finishes what was cut off.
+        `where` runs in another thread; a record that cannot be read is given to nobody, left, and counted.
+        Raises `StateError` for a position that is not there yet, and where `where` raises, naming the
+        record; `StoreError` for a store that is only read, closed or cannot be written. What was erased in
+        transactions before is erased then.
+        """
+        return await self.access.eraser.erase(self.path, until=until, where=where)
 
     # Reading
 

@@ -15,7 +15,7 @@ from eliza_state.errors import StoreError
 from eliza_state.lifecycle import Phase, Step, advance
 from eliza_state.path import Path
 from eliza_state.recovery import Recovered
-from eliza_state.tree import Plan, Tree
+from eliza_state.tree import EventVersion, Plan, Tree
 
 
 @attrs.define(eq=False)
@@ -28,7 +28,9 @@ class LiveScope:
     their way to the journal that are addressed here or below (`own_pending`: here), `children` the scopes
     right below that are in memory. `tail` counts the records since the last snapshot, `loaded_bytes`
     is the size of what came from snapshots. A scope is `lost` once a
-    chunk of its snapshot could not be had: it is to be read anew.
+    chunk of its snapshot could not be had: it is to be read anew. `is_migrated` asks for a snapshot by
+    today's code. `events` are the names and schema versions of its records, `own_events` those of the ones
+    addressed to it, and `newer` is one among these that this code does not know yet.
     """
 
     path: Path
@@ -57,6 +59,10 @@ class LiveScope:
     in_memory: bool = True
     used: bool = True
     lost: bool = False
+    is_migrated: bool = False
+    events: set[EventVersion] = attrs.Factory(set[EventVersion])
+    own_events: set[EventVersion] = attrs.Factory(set[EventVersion])
+    newer: EventVersion | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -110,6 +116,8 @@ class Scopes:
         self._loading: dict[Path, _Loading] = {}
         self.size_bytes = 0
         self.find = self._live.get
+        self.observers: list[Callable[[LiveScope], None]] = []
+        """Called with each scope that was loaded, read anew or dropped."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -188,8 +196,10 @@ class Scopes:
             tail=recovered.tail,
             tail_bytes=recovered.tail_bytes,
             snapshot_bytes=recovered.snapshot_bytes,
-            loaded_bytes=recovered.snapshot_bytes,
+            loaded_bytes=recovered.snapshot_bytes + recovered.loaded_bytes,
+            is_migrated=recovered.is_migrated,
         )
+        self._take_events(scope, recovered)
         scope.chain = (*above, scope)
         scope.take(Step.LOAD)
         if recovered.ended:
@@ -203,7 +213,17 @@ class Scopes:
             # Later, so that whoever waits for this scope gets to use it first.
             asyncio.get_running_loop().call_soon(self.evict)
         self._follow(scope, recovered)
+        self._tell(scope)
         return scope
+
+    def _take_events(self, scope: LiveScope, recovered: Recovered) -> None:
+        scope.events |= recovered.events
+        scope.own_events |= recovered.own_events
+        self.look_for_newer(scope)
+
+    def look_for_newer(self, scope: LiveScope) -> None:
+        """See whether one of a scope's own records is of a schema version that this code does not know."""
+        scope.newer = self._tree.newest_unknown(scope.own_events)
 
     def _follow(self, scope: LiveScope, recovered: Recovered) -> None:
         recovered.on_loaded = partial(self._grow, scope)
@@ -220,13 +240,33 @@ class Scopes:
                 if above.lost and position == above.position and not above.pending:
                     self._replace(above, recovered)
 
+    def replace(self, scope: LiveScope, recovered: Recovered) -> list[tuple[str, Any, Any]]:
+        """Give a scope the state that was read anew; return what is different: slice, before, after."""
+        before = dict(scope.published)
+        self._replace(scope, recovered)
+        self.size_bytes -= scope.size_bytes
+        scope.tail, scope.tail_bytes = recovered.tail, recovered.tail_bytes
+        scope.snapshot_bytes = scope.loaded_bytes = recovered.snapshot_bytes
+        self.size_bytes += scope.size_bytes
+        return [
+            (name, before[name], after)
+            for name, after in scope.published.items()
+            if _differs(before[name], after)
+        ]
+
     def _replace(self, scope: LiveScope, recovered: Recovered) -> None:
         for name, module in self._tree.modules(scope.level).items():
             if not module.volatile:
                 scope.published[name] = recovered.slices[name]
         scope.reset_head()
         scope.lost = False
+        self._take_events(scope, recovered)
         self._follow(scope, recovered)
+        self._tell(scope)
+
+    def _tell(self, scope: LiveScope) -> None:
+        for observer in self.observers:
+            observer(scope)
 
     def _grow(self, scope: LiveScope, size_bytes: int) -> None:
         """Count a chunk that somebody, in any thread, has touched; who has to go is seen at the next load."""
@@ -264,6 +304,7 @@ class Scopes:
                 recovered = await self._recover(scope.path)
                 for name in missing:
                     scope.published[name] = scope.head[name] = recovered.slices[name]
+                self._take_events(scope, recovered)
 
     @property
     def crowded(self) -> bool:
@@ -309,3 +350,11 @@ class Scopes:
         scope.take(Step.UNLOAD)
         scope.in_memory = False
         scope.chain[-2].children -= 1
+        self._tell(scope)
+
+
+def _differs(before: Any, after: Any) -> bool:
+    try:
+        return bool(before != after)
+    except Exception:  # noqa: BLE001  # the comparison is foreign code, and may touch a chunk that is gone
+        return True

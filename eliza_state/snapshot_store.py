@@ -66,6 +66,7 @@ class SnapshotStore:
         self._source = source
         self._epoch = epoch
         self._aside: set[tuple[Path, int]] = set()
+        self._newer: set[tuple[str, int]] = set()
         self._storage: Storage[bytes] | None = None
         self._retry_at_s = 0.0
         self._thread = LoopThread("eliza-state-snapshots")
@@ -90,7 +91,9 @@ class SnapshotStore:
                 raise
         return self._storage
 
-    def load(self, path: Path, *, report: Callable[[StoreError], None]) -> list[ScopeSnapshot]:
+    def load(
+        self, path: Path, *, report: Callable[[StoreError], None], with_aside: bool = False
+    ) -> list[ScopeSnapshot]:
         """Return the snapshots of a scope, the newest first, without those that were set aside.
 
         `report` is told of what cannot be read.
@@ -100,7 +103,9 @@ class SnapshotStore:
         for error in errors.values():
             report(error)
         found = [slot for slot in slots if isinstance(slot, ScopeSnapshot)]
-        usable = [snapshot for snapshot in found if (path, snapshot.position) not in self._aside]
+        usable = [
+            snapshot for snapshot in found if with_aside or (path, snapshot.position) not in self._aside
+        ]
         return sorted(usable, key=lambda snapshot: -snapshot.position)
 
     async def _load(self, path: Path) -> Sequence[_Found]:
@@ -115,6 +120,48 @@ class SnapshotStore:
     def set_aside(self, path: Path, snapshot: ScopeSnapshot) -> None:
         """Have this process use a snapshot no more: it turned out to be of no use."""
         self._aside.add((path, snapshot.position))
+
+    def remove(self, path: Path, *, before: int) -> None:
+        """Delete the snapshots of a scope from before a position, and what cannot be read, from all layers.
+
+        Their chunks go as well. Does nothing where the place is only read. Raises `StoreError` for a storage
+        that does not answer.
+        """
+        if not self._source.read_only:
+            self._thread.run(self._remove(path, before))
+
+    async def _remove(self, path: Path, before: int) -> None:
+        storage = self._opened()
+        if storage is None:
+            return
+        scope = _scope(storage, self._epoch, path)
+        slots = dict(zip(_SLOTS, await self._read_slots(scope, path), strict=True))
+        kept = {
+            name: found
+            for name, found in slots.items()
+            if isinstance(found, ScopeSnapshot) and found.position >= before
+        }
+        await scope.delete_many(slots.keys() - kept.keys())
+        chunks = scope.namespace("chunk")
+        named = {digest.hex() for found in kept.values() for digest in found.chunks}
+        await chunks.delete_many([name async for name in chunks.keys() if name not in named])  # noqa: SIM118
+
+    def expunge(self) -> bool:
+        """Have what was deleted gone from files as well, where a storage keeps any; tell whether it is.
+
+        Raises `StoreError` for a storage that does not answer.
+        """
+        return self._source.read_only or self._thread.run(self._expunge())
+
+    async def _expunge(self) -> bool:
+        storage = self._opened()
+        return storage is None or await storage.backend.expunge()
+
+    def is_first_of(self, module: str, version: int) -> bool:
+        """Tell, once, that no snapshot with a module in a version newer than today's was met before."""
+        is_first = (module, version) not in self._newer
+        self._newer.add((module, version))
+        return is_first
 
     def chunks(self, path: Path, digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
         """Return chunks of a scope's snapshots by digest, also once this is closed.
@@ -183,7 +230,7 @@ class SnapshotStore:
     async def _fill_slot(self, scope: Storage[bytes], path: Path, snapshot: ScopeSnapshot) -> None:
         """Write a snapshot over the older of the two, and drop the chunks that only that one named."""
         slots: dict[str, _Found] = dict(zip(_SLOTS, await self._read_slots(scope, path), strict=True))
-        name = self._slot_to_write(slots, path, snapshot.position)
+        name = self._slot_to_write(slots, path, snapshot)
         content = _encode(_Slot(self._epoch, path.encode(), snapshot))
 
         def replace(before: bytes | None) -> bytes:
@@ -201,11 +248,18 @@ class SnapshotStore:
         unnamed = _chunks_of(slots[name]) - kept - snapshot.chunks
         await scope.namespace("chunk").delete_many([digest.hex() for digest in unnamed])
 
-    def _slot_to_write(self, slots: Mapping[str, _Found], path: Path, position: int) -> str:
-        """Return the slot that holds a snapshot of the same position, else the one that holds the older."""
+    def _slot_to_write(self, slots: Mapping[str, _Found], path: Path, snapshot: ScopeSnapshot) -> str:
+        """Return the slot that holds a snapshot of the same position, else the one that holds the older.
+
+        The last snapshot by newer code is left where it is, so that code of two versions, while both run,
+        takes turns over one slot each.
+        """
         positions = {name: self._position(found, path) for name, found in slots.items()}
-        same = [name for name in slots if positions[name] == position]
-        return same[0] if same else min(slots, key=lambda name: positions[name])
+        newer = [name for name, found in slots.items() if positions[name] >= 0 and _is_ahead(found, snapshot)]
+        left = max(newer, key=lambda name: positions[name], default=None)
+        free = [name for name in slots if name != left]
+        same = [name for name in free if positions[name] == snapshot.position]
+        return same[0] if same else min(free, key=lambda name: positions[name])
 
     def _position(self, found: _Found, path: Path) -> int:
         """Where a slot stands; -1 where it holds nothing of use, and so is the first to be written."""
@@ -268,6 +322,16 @@ def _scope(storage: Storage[bytes], epoch: str, path: Path) -> Storage[bytes]:
 def _encode(slot: _Slot) -> bytes:
     body = msgspec.msgpack.encode(slot)
     return _FORMAT + digest_of(body) + body
+
+
+def _is_ahead(found: _Found, snapshot: ScopeSnapshot) -> bool:
+    """Tell whether what a slot holds is by newer code than a snapshot: some module's version is higher."""
+    if not isinstance(found, ScopeSnapshot):
+        return False
+    versions = {stored.module: stored.module_version for stored in snapshot.slices}
+    return any(
+        stored.module_version > versions.get(stored.module, stored.module_version) for stored in found.slices
+    )
 
 
 def _chunks_of(found: _Found) -> frozenset[bytes]:

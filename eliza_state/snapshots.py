@@ -15,17 +15,19 @@ from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 import attrs
 import msgspec
 
-from eliza_state.codec import SERIALIZER
+from eliza_serializers import Serializer
+from eliza_state.codec import PLAIN, Codec
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.collections.chunk import Chunk, LazyChunk, chunk_from_data, chunk_to_data
 from eliza_state.errors import StateError, StoreError
 from eliza_state.module import StateModule
+from eliza_state.tree import EventVersion
 
 Fetch = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
 """Return the contents of chunks by their digests; `StateError` if one cannot be had."""
 
 _COLLECTIONS: Final = (Log, Map, Set, Entities)
-_EMPTY: Final = {Log: Log[Any](), Map: Map[Any, Any](), Set: Set[Any](), Entities: Entities[Any]()}
+EMPTY: Final = {Log: Log[Any](), Map: Map[Any, Any](), Set: Set[Any](), Entities: Entities[Any]()}
 
 DIGEST_BYTES: Final = 16
 """The length of a chunk's digest."""
@@ -41,12 +43,18 @@ class ChunkMissing(StoreError):
 
 
 class SliceSnapshot(msgspec.Struct, array_like=True, frozen=True):
-    """One slice as stored; `body` names its `chunks` by digest."""
+    """One slice as stored; `body` names its `chunks` by digest.
+
+    `handled` are the events that the module handled when it was taken, with the schema versions they had
+    then, and `since_position` is where the module began: what of the records the slice has seen.
+    """
 
     module: str
     module_version: int
     body: bytes
     chunks: tuple[bytes, ...] = ()
+    handled: dict[str, int] | None = None
+    since_position: int = 0
 
 
 class ScopeSnapshot(msgspec.Struct, array_like=True, frozen=True):
@@ -55,12 +63,17 @@ class ScopeSnapshot(msgspec.Struct, array_like=True, frozen=True):
     `record_key` is the id of the record at `position` and `writer` the manager that wrote it: together they
     tell whether the journal still is the one the snapshot was taken from. An id alone may come from the
     caller, who uses it again after an older copy of the journal was restored.
+
+    `events` are the names and schema versions of the records up to `position` at or below the scope,
+    `own_events` those of the ones addressed to it. Snapshots of before these were kept have none.
     """
 
     position: int
     record_key: bytes
     writer: str
     slices: tuple[SliceSnapshot, ...]
+    events: frozenset[EventVersion] | None = None
+    own_events: frozenset[EventVersion] = frozenset()
 
     @property
     def chunks(self) -> frozenset[bytes]:
@@ -76,7 +89,7 @@ class _Chunk(msgspec.Struct, array_like=True, frozen=True):
     dead: int
 
 
-class _Column(msgspec.Struct, frozen=True):
+class Column(msgspec.Struct, frozen=True):
     """One column of a collection: its full chunks by digest, and what follows them."""
 
     chunks: list[_Chunk]
@@ -84,11 +97,11 @@ class _Column(msgspec.Struct, frozen=True):
     dead: list[int]
 
 
-class _Body(msgspec.Struct, frozen=True):
+class Body(msgspec.Struct, frozen=True):
     """A stored slice: its state without the columns of its collections, and those by field."""
 
     state: msgspec.Raw
-    columns: dict[str, dict[str, _Column]]
+    columns: dict[str, dict[str, Column]]
     keys: dict[str, str]
 
 
@@ -110,22 +123,24 @@ class Dump(NamedTuple):
             chunk.address = address
 
 
-def dump_slice(module: StateModule[Any], state: Any, *, place: str, again: bool = False) -> Dump:
+def dump_slice(
+    module: StateModule[Any], state: Any, *, place: str, again: bool = False, codec: Codec = PLAIN
+) -> Dump:
     """Return what to store for a slice.
 
     `place` names where its chunks are kept; a chunk stored there before is only named, unless `again`.
     Raises `StateError` for a state that cannot be written.
     """
     try:
-        writer = _Writing(place, again)
-        collections = {name: getattr(state, name) for name in _collection_fields(module)}
+        writer = _Writing(place, again, codec.serializer)
+        collections = {name: getattr(state, name) for name in collection_fields(module)}
         keys = {name: found.key for name, found in collections.items() if isinstance(found, Entities)}
-        fields = _collection_fields(module, keys)
+        fields = collection_fields(module, keys)
         columns = {name: writer.columns(fields[name], found) for name, found in collections.items()}
-        empty = {name: _EMPTY[type(found)] for name, found in collections.items()}
+        empty = {name: EMPTY[type(found)] for name, found in collections.items()}
         rest = attrs.evolve(state, **empty) if empty else state
-        text = _encode_state(module, rest)
-        body = msgspec.json.encode(_Body(msgspec.Raw(text), columns, keys))
+        text = _encode_state(module, rest, codec.serializer)
+        body = msgspec.json.encode(Body(msgspec.Raw(text), columns, keys))
     except Exception as error:  # a module's own `serialize` is foreign code
         raise StateError(f"the state of module {module.name!r} cannot be written: {error!r}") from error
     return Dump(body, writer.new, tuple(writer.named), writer.addresses)
@@ -138,6 +153,7 @@ def restore_slice(
     *,
     place: str,
     lose: Callable[[StateError], None] = lambda _error: None,
+    codec: Codec = PLAIN,
 ) -> Any:
     """Return the state of a slice from its body; its full chunks are fetched when they are first touched.
 
@@ -145,10 +161,10 @@ def restore_slice(
     raises `ChunkMissing` there, after `lose` was told.
     """
     try:
-        found = msgspec.json.decode(body, type=_Body)
-        fields = _collection_fields(module, found.keys)
-        reading = _Reading(fetch, place, lose)
-        state = _decode_state(module, bytes(found.state))
+        found = msgspec.json.decode(body, type=Body)
+        fields = collection_fields(module, found.keys)
+        reading = _Reading(fetch, place, lose, codec.serializer)
+        state = _decode_state(module, bytes(found.state), codec.serializer)
         changes = {
             name: _restore_collection(fields[name], columns, reading, key=found.keys.get(name, "id"))
             for name, columns in found.columns.items()
@@ -163,17 +179,18 @@ def restore_slice(
 class _Writing:
     """What one dump gathers."""
 
-    def __init__(self, place: str, again: bool) -> None:
+    def __init__(self, place: str, again: bool, serializer: Serializer) -> None:
         self._place = place
         self._again = again
+        self._serializer = serializer
         self.new: dict[bytes, bytes] = {}
         self.named: list[bytes] = []
         self.addresses: list[tuple[Chunk[Any], Any]] = []
 
-    def columns(self, types: dict[str, Any], collection: Any) -> dict[str, _Column]:
+    def columns(self, types: dict[str, Any], collection: Any) -> dict[str, Column]:
         return {name: self._column(types[name], log) for name, log in collection.columns().items()}
 
-    def _column(self, item_type: Any, log: Log[Any]) -> _Column:
+    def _column(self, item_type: Any, log: Log[Any]) -> Column:
         full: list[_Chunk] = []
         tail: Chunk[Any] | LazyChunk[Any] = Chunk()
         for chunk in log.chunks():
@@ -182,7 +199,7 @@ class _Writing:
             else:
                 tail = chunk
         items, dead = chunk_to_data(tail)
-        return _Column(full, msgspec.Raw(SERIALIZER.encoder(list[item_type])(items)), dead)
+        return Column(full, msgspec.Raw(self._serializer.encoder(list[item_type])(items)), dead)
 
     def _full(self, item_type: Any, chunk: Chunk[Any] | LazyChunk[Any]) -> _Chunk:
         address: Any = chunk.address
@@ -190,7 +207,8 @@ class _Writing:
             _, digest = address
         else:
             items, dead = chunk_to_data(chunk)
-            content = msgspec.json.encode([msgspec.Raw(SERIALIZER.encoder(list[item_type])(items)), dead])
+            text = self._serializer.encoder(list[item_type])(items)
+            content = msgspec.json.encode([msgspec.Raw(text), dead])
             digest = digest_of(content)
             self.new[digest] = content
             loaded = chunk.chunk() if isinstance(chunk, LazyChunk) else chunk
@@ -202,18 +220,21 @@ class _Writing:
 class _Reading:
     """Where the chunks of one restored slice come from."""
 
-    def __init__(self, fetch: Fetch, place: str, lose: Callable[[StateError], None]) -> None:
+    def __init__(
+        self, fetch: Fetch, place: str, lose: Callable[[StateError], None], serializer: Serializer
+    ) -> None:
         self._fetch = fetch
         self._place = place
         self._lose = lose
+        self._serializer = serializer
 
-    def column(self, item_type: Any, column: _Column, *, at_once: bool) -> Log[Any]:
+    def column(self, item_type: Any, column: Column, *, at_once: bool) -> Log[Any]:
         """Read a column; `at_once` fetches all its chunks when one is touched, as an index of keys does."""
         fetch = self._together(column) if at_once else self._fetch
-        tail = chunk_from_data(SERIALIZER.decoder(list[item_type])(bytes(column.tail)), column.dead)
+        tail = chunk_from_data(self._serializer.decoder(list[item_type])(bytes(column.tail)), column.dead)
         return Log.from_chunks([*(self._lazy(item_type, entry, fetch) for entry in column.chunks), tail])
 
-    def _together(self, column: _Column) -> Fetch:
+    def _together(self, column: Column) -> Fetch:
         fetched: dict[bytes, bytes] = {}
 
         def fetch(digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
@@ -228,7 +249,7 @@ class _Reading:
             content = fetch([entry.digest])[entry.digest]
             try:
                 items, dead = msgspec.json.decode(content, type=tuple[msgspec.Raw, list[int]])
-                return chunk_from_data(SERIALIZER.decoder(list[item_type])(bytes(items)), dead)
+                return chunk_from_data(self._serializer.decoder(list[item_type])(bytes(items)), dead)
             except Exception as error:  # what the items are made with is foreign code
                 missing = ChunkMissing(
                     f"a chunk cannot be read: {error!r}; a fold of the records replaces it"
@@ -241,7 +262,7 @@ class _Reading:
 
 
 def _restore_collection(
-    types: dict[str, Any], columns: dict[str, _Column], reading: _Reading, *, key: str
+    types: dict[str, Any], columns: dict[str, Column], reading: _Reading, *, key: str
 ) -> Any:
     cls = types["collection"]
     logs = {
@@ -250,14 +271,14 @@ def _restore_collection(
     return cls.from_columns(logs, key=key) if cls is Entities else cls.from_columns(logs)
 
 
-def _collection_fields(
+def collection_fields(
     module: StateModule[Any], keys: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """The fields of a module's state that are stored in chunks: field → column → item type.
 
     `keys` names, by field, the attribute that the entities in it are keyed by.
     """
-    if _writes_itself(module) or not attrs.has(module.state_type):
+    if writes_itself(module) or not attrs.has(module.state_type):
         return {}
     keys = keys or {}
     hints = _hints(module.state_type)
@@ -287,17 +308,17 @@ def _column_types(annotation: Any, key: str) -> dict[str, Any]:
     return {"collection": cls, "keys": key_type, "values": entity}
 
 
-def _writes_itself(module: StateModule[Any]) -> bool:
+def writes_itself(module: StateModule[Any]) -> bool:
     return type(module).serialize is not StateModule.serialize
 
 
-def _encode_state(module: StateModule[Any], state: Any) -> bytes:
-    if _writes_itself(module):
-        return SERIALIZER.serialize(module.serialize(state)).encode()
-    return SERIALIZER.encoder(module.state_type)(state)
+def _encode_state(module: StateModule[Any], state: Any, serializer: Serializer) -> bytes:
+    if writes_itself(module):
+        return serializer.encode(module.serialize(state))
+    return serializer.encoder(module.state_type)(state)
 
 
-def _decode_state(module: StateModule[Any], text: bytes) -> Any:
-    if _writes_itself(module):
-        return module.deserialize(SERIALIZER.deserialize(text))
-    return SERIALIZER.decoder(module.state_type)(text)
+def _decode_state(module: StateModule[Any], text: bytes, serializer: Serializer) -> Any:
+    if writes_itself(module):
+        return module.deserialize(serializer.decode(text))
+    return serializer.decoder(module.state_type)(text)

@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple
 
 from eliza_state.errors import StateError
 from eliza_state.journal.contract import Journal
+from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problem, Problems
 from eliza_state.reading import Reading
 from eliza_state.scopes import LiveScope
 from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.snapshots import ChunkMissing, Dump, ScopeSnapshot, SliceSnapshot, dump_slice
-from eliza_state.tree import Tree
+from eliza_state.tree import EventVersion, Tree
 
 MIN_TAIL: Final = 512
 """Records since the last snapshot below which none is taken."""
@@ -40,6 +41,8 @@ class _Taken(NamedTuple):
     ended: bool
     tail: int
     tail_bytes: int
+    events: frozenset[EventVersion]
+    own_events: frozenset[EventVersion]
 
 
 class Snapshotter:
@@ -53,7 +56,7 @@ class Snapshotter:
         self._snapshots = snapshots
         self._reading = reading
         self._problems = problems
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
 
     def look_at(self, touched: Iterable[LiveScope], *, written: int) -> None:
         """Start a snapshot of each touched scope, or one above it, where one is due.
@@ -61,29 +64,59 @@ class Snapshotter:
         `written` is the last durable position.
         """
         for scope in {above for leaf in touched for above in leaf.chain}:
-            is_worth_a_look = scope.tail >= MIN_TAIL or scope.ended
+            is_worth_a_look = scope.tail >= MIN_TAIL or scope.ended or scope.is_migrated
             if is_worth_a_look and self._is_due(scope) and scope.position <= written:
                 self._start(scope)
 
     def _is_stored(self, scope: LiveScope) -> bool:
-        return any(not module.volatile for module in self._tree.modules(scope.level).values())
+        return bool(self._to_store(scope.level, scope.events))
+
+    def _to_store(self, level: str, events: Iterable[EventVersion]) -> dict[str, StateModule[Any]]:
+        """Return the modules of a level whose slices have folded all these events that they handle.
+
+        One that had to leave out a record of a newer schema version is not to be mistaken for the whole.
+        """
+        return {
+            name: module
+            for name, module in self._tree.modules(level).items()
+            if not module.volatile and self._is_whole(name, events)
+        }
+
+    def _is_whole(self, name: str, events: Iterable[EventVersion]) -> bool:
+        handled = self._tree.handled(name)
+        return all(version <= handled.get(event, version) for event, version in events)
 
     def _is_due(self, scope: LiveScope) -> bool:
         if scope.snapshotting or not self._is_stored(scope):
             return False
+        if scope.is_migrated:
+            return True
         if scope.ended:
             # Its last one. Where it has been taken before, the archive is to have the whole.
             return scope.tail >= MIN_CLOSING_TAIL or (scope.tail > 0 and scope.snapshot_bytes > 0)
         return scope.tail_bytes * TAIL_FRACTION >= scope.snapshot_bytes
 
-    def _start(self, scope: LiveScope) -> None:
+    async def take(self, scope: LiveScope) -> bool:
+        """Take a snapshot of a scope now, whatever its tail; tell whether it is stored.
+
+        It is not where one is being taken already, where nothing of the scope is to be stored, and where that
+        fails, which is reported.
+        """
+        if scope.snapshotting or not self._is_stored(scope):
+            return False
+        return await self._start(scope)
+
+    def _start(self, scope: LiveScope) -> asyncio.Task[bool]:
         scope.snapshotting = True
-        taken = _Taken(dict(scope.published), scope.position, scope.ended, scope.tail, scope.tail_bytes)
+        sizes = (scope.tail, scope.tail_bytes)
+        events = (frozenset(scope.events), frozenset(scope.own_events))
+        taken = _Taken(dict(scope.published), scope.position, scope.ended, *sizes, *events)
         task = asyncio.get_running_loop().create_task(self._take(scope, taken))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _take(self, scope: LiveScope, taken: _Taken) -> None:
+    async def _take(self, scope: LiveScope, taken: _Taken) -> bool:
         try:
             try:
                 rewritten_bytes = await self._store(scope, taken)
@@ -94,20 +127,34 @@ class Snapshotter:
             self._problems.report(Problem("snapshot", f"no snapshot was taken: {error}", scope.path, error))
         else:
             scope.snapshot_bytes = rewritten_bytes
+            return True
         finally:
             # Also after a failure: the next attempt waits until the tail has grown again.
             scope.tail -= taken.tail
             scope.tail_bytes -= taken.tail_bytes
             scope.loaded_bytes += taken.tail_bytes
-            scope.snapshotting = False
+            scope.snapshotting = scope.is_migrated = False
+        return False
 
     async def _store(self, scope: LiveScope, taken: _Taken, *, again: bool = False) -> int:
         snapshot, dumps = await self._reading.run(partial(self._dump, scope, taken, again=again))
         chunks = {digest: content for dump in dumps for digest, content in dump.chunks.items()}
         await self._snapshots.save(scope.path, snapshot, chunks=chunks, ended=taken.ended)
+        if not await self._reading.run(partial(self._is_kept, scope.path, snapshot.position)):
+            return 0
         for dump in dumps:
             dump.confirm()
         return sum(len(dump.body) for dump in dumps)
+
+    def _is_kept(self, path: Path, position: int) -> bool:
+        """Take a snapshot back that holds what was erased meanwhile; tell whether it may stay.
+
+        Whoever erased it may have looked for snapshots before this one was saved.
+        """
+        erased_at = self._journal.erased_at(path)
+        if erased_at > position:
+            self._snapshots.remove(path, before=erased_at)
+        return erased_at <= position
 
     def _dump(self, scope: LiveScope, taken: _Taken, *, again: bool) -> tuple[ScopeSnapshot, list[Dump]]:
         """Write the slices down, in a reader's thread."""
@@ -117,18 +164,23 @@ class Snapshotter:
             raise StateError(f"the record at position {position} is gone")
         slices: list[SliceSnapshot] = []
         dumps: list[Dump] = []
-        for name, module in self._tree.modules(scope.level).items():
-            if not module.volatile and name in taken.slices:  # else it was registered just now
+        for name, module in self._to_store(scope.level, taken.events).items():
+            if name in taken.slices:  # else it was registered just now
                 place = self._journal.epoch + scope.path.encode()
-                dump = dump_slice(module, taken.slices[name], place=place, again=again)
-                slices.append(SliceSnapshot(name, module.version, dump.body, dump.named))
+                dump = dump_slice(
+                    module, taken.slices[name], place=place, again=again, codec=self._tree.codec
+                )
+                seen = (dict(self._tree.handled(name)), module.since_position)
+                slices.append(SliceSnapshot(name, module.version, dump.body, dump.named, *seen))
                 dumps.append(dump)
-        return ScopeSnapshot(position, last.key, last.writer, tuple(slices)), dumps
+        events = (taken.events, taken.own_events)
+        return ScopeSnapshot(position, last.key, last.writer, tuple(slices), *events), dumps
 
     async def close(self, scopes: Iterable[LiveScope]) -> None:
         """Take the snapshots that make the next opening quick, and wait for all under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for scope in scopes:
-            if scope.tail >= MIN_CLOSING_TAIL and not scope.pending and self._is_stored(scope):
+            is_wanted = scope.tail >= MIN_CLOSING_TAIL or scope.is_migrated
+            if is_wanted and not scope.pending and self._is_stored(scope):
                 self._start(scope)
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -55,6 +55,8 @@ def writing_engine(url: URL, *, synchronous: Synchronous) -> Engine:
         f"checkpoint_fullfsync={int(synchronous == 'FULL')}",
         "wal_autocheckpoint=0",
         f"journal_size_limit={_LOG_LIMIT_BYTES}",
+        # What is deleted or overwritten is not to be found in the file any more.
+        "secure_delete=ON",
     )
     _configure(engine, begin="BEGIN IMMEDIATE", pragmas=pragmas)
     return engine
@@ -109,6 +111,15 @@ def checkpoint(connection: Connection) -> None:
     # Not through SQLAlchemy, which would begin a transaction, in which SQLite refuses to checkpoint.
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+
+
+def empty_log(driver: sqlite3.Connection) -> bool:
+    """Bring all that the write-ahead log holds into the database and cut the log down to nothing.
+
+    Tell whether that was possible: it is not while somebody reads what was there before, or writes.
+    """
+    is_busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not is_busy
 
 
 @contextlib.contextmanager

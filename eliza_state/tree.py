@@ -11,13 +11,17 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from eliza_state.codec import PLAIN, Codec
 from eliza_state.errors import ReducerError, RegistrationError, Rejected, StoreError, UnknownTransition
-from eliza_state.event import EventType, event_type
+from eliza_state.event import ERASURE, EventType, ScopeErased, event_type
 from eliza_state.module import Composition, StateModule, check_module
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 
 Slices: TypeAlias = Mapping[str, Any]
 """Slice name → state, of one scope."""
+
+EventVersion: TypeAlias = tuple[str, int]
+"""An event's name, and a schema version of its records."""
 
 Transition: TypeAlias = tuple[int, str, Any, Any]
 """One slice that an event changed: the depth of its scope on the chain, its name, before and after."""
@@ -56,11 +60,16 @@ class Tree:
         modules: Iterable[StateModule[Any] | Composition] = (),
         *,
         hierarchy: Hierarchy = DEFAULT_HIERARCHY,
+        codec: Codec = PLAIN,
     ) -> None:
         self.hierarchy = hierarchy
+        self.codec = codec
+        """How their events and states are written."""
         self._slices: dict[str, dict[str, StateModule[Any]]] = {level: {} for level in hierarchy.levels}
         self._names: dict[str, str] = {}
-        self._events: dict[str, EventType] = {}
+        # Known in every store, with or without a module that handles it.
+        self._events: dict[str, EventType] = {ERASURE: event_type(ScopeErased)}
+        self._handled: dict[str, Mapping[str, int]] = {}
         self.plans: dict[str, dict[type, Plan]] = {level: {} for level in hierarchy.levels}
         self.register(*modules)
 
@@ -79,6 +88,7 @@ class Tree:
             # A new mapping: a reader in another thread may be going through the present one.
             self._slices[member.level] = {**self._slices[member.level], name: member}
             self._names[name] = member.level
+            self._handled[name] = {kind.name: kind.version for kind in map(event_type, member.handlers())}
         self._events = events
         for plans in self.plans.values():
             plans.clear()
@@ -124,6 +134,22 @@ class Tree:
     def event_type(self, name: str) -> EventType | None:
         """Return the event class known under a name; `None` if no module handles one of that name."""
         return self._events.get(name)
+
+    def handled(self, name: str) -> Mapping[str, int]:
+        """Return the events that the module of a slice handles: their names and today's schema versions."""
+        return self._handled[name]
+
+    def newest_unknown(self, events: Iterable[EventVersion]) -> EventVersion | None:
+        """Return the one of the events that is furthest beyond the schema version known here, if any is.
+
+        An event that no module handles is not known at all, and so none of these.
+        """
+        newer = [
+            (version - kind.version, name, version)
+            for name, version in events
+            if (kind := self._events.get(name)) is not None and version > kind.version
+        ]
+        return max(newer)[1:] if newer else None
 
     def initial(self, level: str) -> dict[str, Any]:
         """Return the slices of a scope that no event has reached."""

@@ -10,13 +10,16 @@ import typer
 
 from eliza_state._version import __version__
 from eliza_state.cli.demo import run_demo
+from eliza_state.cli.erase import confirm, planned, told, told_json
 from eliza_state.cli.log import show_log
-from eliza_state.cli.opening import DEFAULT_STORE, open_store
+from eliza_state.cli.migrate import report_json, run_migration, show_report
+from eliza_state.cli.opening import DEFAULT_STORE, check_is_there, open_store
 from eliza_state.cli.progress import run_ingestion
 from eliza_state.cli.show import find_scope, scope_json, show_scope, show_tree
 from eliza_state.cli.sources import open_sources
 from eliza_state.cli.store import application as store_application
-from eliza_state.cli.terminal import FAILED, output, print_json, reporting
+from eliza_state.cli.terminal import FAILED, output, print_json, reporting, say
+from eliza_state.migration.examination import SAMPLE
 
 # Plain help: it starts quicker, and keeps the examples as they are written.
 application = typer.Typer(
@@ -73,6 +76,7 @@ def _options(
       eliza-state show
       eliza-state show agent:eliza/room:general --json
       eliza-state log agent:eliza
+      eliza-state migrate --dry-run
       eliza-state store keys --nested
 
     \b
@@ -210,6 +214,93 @@ def log(
     with reporting(debug=debug), open_store(store, modules or (), read_only=True) as manager:
         scope = find_scope(manager, path)
         show_log(scope, output(), limit=limit, before=before, as_json=as_json)
+
+
+@application.command()
+def migrate(
+    store: Store = DEFAULT_STORE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, and store nothing.")] = False,
+    sample: Annotated[
+        int,
+        typer.Option("--sample", min=1, help="How many of each module and version to compare with a fold."),
+    ] = SAMPLE,
+    all_of_them: Annotated[bool, typer.Option("--all", help="Compare every one of them.")] = False,
+    as_json: Json = False,
+    modules: Modules = None,
+    debug: Debug = False,
+) -> None:
+    """Tell what today's modules make of the records and snapshots, and bring the snapshots up to date.
+
+    Every record is read, and upcast where it is of an older schema version. Of the snapshots that would be
+    migrated, a sample is compared with the fold of their records. Records are never changed. Without
+    --dry-run, scopes whose snapshots today's modules cannot use as they are get one that they can, so that
+    the next opening is quick; not where a migration has failed. The exit code is 1 if a record cannot be
+    read, or a migration fails or gives another state than the fold.
+
+    \b
+    Examples:
+      eliza-state migrate --dry-run
+      eliza-state migrate --dry-run --all --modules shop.modules:CartModule
+      eliza-state migrate --store sqlite:///logs.db --json
+    """
+    with reporting(debug=debug):
+        check_is_there(store)
+        with open_store(store, modules or (), read_only=dry_run) as manager:
+            report = run_migration(manager, sample=None if all_of_them else sample, write=not dry_run)
+        if as_json:
+            print_json(report_json(report))
+        else:
+            show_report(report, output(), wrote=not dry_run)
+        if not report.is_good:
+            raise typer.Exit(FAILED)
+
+
+@application.command()
+def erase(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH",
+            show_default=False,
+            help='As in agent:eliza/user:ada; "" for the root, and so all.',
+        ),
+    ],
+    store: Store = DEFAULT_STORE,
+    until: Annotated[
+        int | None,
+        typer.Option("--until", metavar="POSITION", min=0, help="Erase up to this position, not all."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and erase nothing.")] = False,
+    as_json: Json = False,
+    modules: Modules = None,
+    debug: Debug = False,
+) -> None:
+    """Remove the content of the records at and below a scope, for good.
+
+    The records keep their positions, ids, event names and times; states are as if they had not been. Programs
+    that have the store open learn of it. On a terminal it is asked for before; elsewhere --yes says it.
+
+    \b
+    Examples:
+      eliza-state erase agent:eliza/user:ada --dry-run
+      eliza-state erase agent:eliza/user:ada
+      eliza-state erase agent:eliza/room:general --until 1200 --yes
+    """
+    with reporting(debug=debug):
+        check_is_there(store)
+        with open_store(store, modules or (), read_only=dry_run) as manager:
+            scope = find_scope(manager, path)
+            if not (dry_run or yes) and not confirm(planned(manager, scope, until=until), scope):
+                say("nothing was erased")
+                raise typer.Exit(FAILED)
+            erased = planned(manager, scope, until=until) if dry_run else scope.erase(until=until)
+        if as_json:
+            print_json(told_json(erased, dry_run=dry_run))
+        else:
+            typer.echo(told(erased, dry_run=dry_run))
+        if erased.remains:
+            raise typer.Exit(FAILED)
 
 
 application.add_typer(store_application, name="store")

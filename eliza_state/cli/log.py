@@ -36,7 +36,7 @@ def _put_record(console: Console, record: Record, path: Path) -> None:
     head.append(f"  v{record.version:<4} {record.recorded_at:%Y-%m-%d %H:%M:%S}  ", "dim")
     head.append(record.event or "(damaged)", "bold")
     head.append(f"  {below}", "dim")
-    text = bytes(payload_json(record)).decode()
+    text = "(erased)" if record.is_erased else bytes(payload_json(record)).decode()
     payload = one_line(text if len(text) <= _PAYLOAD_WIDTH else f"{text[:_PAYLOAD_WIDTH]}…")
     if console.is_terminal:
         put(console, head)

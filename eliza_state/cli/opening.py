@@ -33,6 +33,11 @@ def open_store(
         yield manager
 
 
+def check_is_there(url: str) -> None:
+    """Raise `StoreError` for a store that is not there, which opening it for writing would make."""
+    SyncStateManager.open(url, snapshots=False, read_only=True).close()
+
+
 def find_modules(named: Iterable[str] = ()) -> list[Module]:
     """Return the installed modules, then the `named` ones (`package:name`), each in the order given.
 

@@ -26,7 +26,7 @@ def run_ingestion(
     """
     started = time.perf_counter()
     console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    with _progress(console, quiet) as progress:
+    with progress_bar(console, is_hidden=quiet) as progress:
         task = progress.add_task("", total=_total(sources), lines="")
 
         def advanced(tally: Tally, size_bytes: int) -> None:
@@ -53,14 +53,15 @@ def run_ingestion(
     return ingestion.tally
 
 
-def _progress(console: Console, quiet: bool) -> Progress:
+def progress_bar(console: Console, *, is_hidden: bool = False) -> Progress:
+    """Return a bar for tasks with a field `lines`; it shows on a terminal alone, and goes when it is done."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[lines]}"),
         TimeElapsedColumn(),
     )
-    return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=is_hidden or not console.is_terminal)
 
 
 def _total(sources: Sequence[Source]) -> int | None:

@@ -129,8 +129,11 @@ def _raw(value: Any) -> msgspec.Raw:
 def payload_json(record: Record) -> msgspec.Raw:
     """Return a record's payload as it is stored, but for its secrets.
 
-    One that cannot be read, such as a damaged one, is an object with the reason under `unreadable`.
+    One that cannot be read, such as a damaged one, is an object with the reason under `unreadable`, one that
+    was erased is null.
     """
+    if record.is_erased:
+        return msgspec.Raw(b"null")
     try:
         # Untyped, so that it needs no event class: a stored secret says what it is.
         payload = SERIALIZER.deserialize(record.payload)

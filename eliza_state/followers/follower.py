@@ -13,11 +13,10 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 import attrs
 
 from eliza_state.change import Change, Record
-from eliza_state.codec import decode
 from eliza_state.delivery import is_coroutine_function
 from eliza_state.dispatcher import Dispatch
 from eliza_state.errors import StateError, StoreError
-from eliza_state.event import event_type
+from eliza_state.event import ERASURE, event_type
 from eliza_state.followers.handler import Handler, RecordedEvent, Write, own_prefix
 from eliza_state.followers.positions import FollowerAdvanced, FollowersModule
 from eliza_state.module import Composition, StateModule
@@ -270,6 +269,8 @@ class Follower:
 
     def _wants(self, record: Record) -> bool:
         events = self._rules.events
+        if record.is_erased or (events is None and record.event == ERASURE):
+            return False
         if events is not None and record.event not in events:
             return False
         return not self._is_own(record) and self._manager.tree.event_type(record.event) is not None
@@ -283,7 +284,7 @@ class Follower:
         if isinstance(content, bytes):
             kind = self._manager.tree.event_type(record.event)
             assert kind is not None
-            content = decode(kind, content, schema_version=record.schema_version)
+            content = self._manager.tree.codec.decode(kind, content, schema_version=record.schema_version)
         write = Write(self.name, record, at=self._manager.at)
         outcome = self._handler(RecordedEvent(record, content), write)
         if self._is_coroutine:

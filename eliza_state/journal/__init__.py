@@ -1,7 +1,16 @@
 """The log of events: a contract, its backends, and the writer that drives one."""
 
-from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts
+from eliza_state.journal.contract import Appended, Draft, Erasure, Journal, ScopeFacts, Wiped
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.journal.sql import SqlJournal
 
-__all__ = ["Appended", "Draft", "Journal", "MemoryJournal", "ScopeFacts", "SqlJournal"]
+__all__ = [
+    "Appended",
+    "Draft",
+    "Erasure",
+    "Journal",
+    "MemoryJournal",
+    "ScopeFacts",
+    "SqlJournal",
+    "Wiped",
+]

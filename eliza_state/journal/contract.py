@@ -1,7 +1,8 @@
 """The contract of a journal: an ordered log of records.
 
 A journal is synchronous. It is driven by one writer at a time (`eliza_state.journal.writer`) and by
-readers in other threads; `append` and `maintain` are the writer's, the rest is anyone's.
+readers in other threads; `append`, `erase`, `settle_erasures`,
+`expunge` and `maintain` are the writer's, the rest is anyone's.
 `find` and `knows` are look-ups by index that the event loop makes in its own thread.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from eliza_state.change import Record
+from eliza_state.event import ScopeErased
 from eliza_state.path import Path
 
 
@@ -50,12 +52,36 @@ class Conflict(Exception):  # an answer of the journal to its writer, not an err
         super().__init__(f"{len(missed)} records came first")
 
 
+class Wiped(NamedTuple):
+    """What one transaction of an erasure took.
+
+    As many `records` lost `size_bytes` of content (0 in memory); each of the `paths` they were addressed to
+    has a record of that now.
+    """
+
+    records: int = 0
+    size_bytes: int = 0
+    paths: Sequence[Path] = ()
+
+
+class Erasure(NamedTuple):
+    """A scope that lost records, or one above it, and the position of the last record that says so."""
+
+    path: Path
+    position: int
+
+
+def account_of(events: Sequence[str], *, until: int) -> ScopeErased:
+    """Return what the journal is to say of the erasure of a scope's records of these events."""
+    return ScopeErased(until=until, count=len(events), events=tuple(sorted({*events} - {""})))
+
+
 class ScopeFacts(NamedTuple):
     """What the journal knows of a scope without reading its records.
 
     `version` is that of the last record addressed to it (0: none); `last_position` and `last_activity_us`
     are those of the last record addressed to it or below it (0: none). `last_event` is the name of the
-    event last addressed to it (empty: none).
+    event last addressed to it (empty: none), erasures left out.
     """
 
     version: int = 0
@@ -127,6 +153,37 @@ class Journal(abc.ABC):
     @abc.abstractmethod
     def position_at(self, at_us: int) -> int:
         """Return the last position recorded at or before a time in microseconds since 1970; 0 if none."""
+
+    @abc.abstractmethod
+    def erase(self, positions: Sequence[int], *, until: int) -> Wiped:
+        """Remove the content of the records at these positions for good, all of it or nothing.
+
+        They keep their place, with everything else they have. In the same transaction a record of
+        `ScopeErased` is appended to each scope that lost some; `until` is what it is to say. Records
+        without content are passed over. Raises `Busy` without waiting when the store is locked.
+        """
+
+    @abc.abstractmethod
+    def erased_at(self, path: Path) -> int:
+        """Return the position of the last erasure at `path` or below it; 0 if there was none."""
+
+    @abc.abstractmethod
+    def unsettled_erasures(self) -> list[Erasure]:
+        """Return the scopes of which something may still hold, beside the journal, what was erased."""
+
+    @abc.abstractmethod
+    def settle_erasures(self, erasures: Sequence[Erasure]) -> None:
+        """Note that nothing holds any more what was erased of these scopes, up to these positions.
+
+        Raises `Busy` without waiting when the store is locked.
+        """
+
+    def expunge(self) -> bool:
+        """Have what was erased gone from the files as well, and tell whether it is.
+
+        It is not while somebody reads what was there before.
+        """
+        return True
 
     def maintain(self) -> None:  # noqa: B027  # most journals need none
         """Do what is better done off the dispatch path; called by the writer between batches."""

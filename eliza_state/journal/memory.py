@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from eliza_state.change import Record
 from eliza_state.clock import now_us
+from eliza_state.event import ERASURE
 from eliza_state.ids import UuidFactory
-from eliza_state.journal.contract import Appended, Draft, Journal, ScopeFacts
+from eliza_state.journal.contract import Appended, Draft, Erasure, Journal, ScopeFacts, Wiped, account_of
 from eliza_state.path import Path
 
 
@@ -36,6 +37,7 @@ class MemoryJournal(Journal):
         self._positions: defaultdict[Path, list[int]] = defaultdict(list)
         self._children: defaultdict[Path, dict[Path, None]] = defaultdict(dict)
         self._keys: dict[tuple[Path, bytes], int] = {}
+        self._erased: dict[Path, int] = {}
 
     def now_us(self) -> int:
         """Return the time for the next record: the clock's, but never before the last record's."""
@@ -68,6 +70,31 @@ class MemoryJournal(Journal):
             )
         self._recorded_at_us = recorded_at_us
         return Appended(after + 1, recorded_at_us)
+
+    def erase(self, positions: Sequence[int], *, until: int) -> Wiped:
+        lost: defaultdict[Path, list[str]] = defaultdict(list)
+        for position in positions:
+            record = self._records[position - 1]
+            if not record.is_erased:
+                self._records[position - 1] = record._replace(content=b"")
+                lost[record.path].append(record.event)
+        for path, events in lost.items():
+            version = self.facts(path, until=self.head()).version + 1
+            told = account_of(events, until=until)
+            self.append([Draft(self.next_id(), path, version, ERASURE, 1, told)], after=self.head())
+            for scope in path.chain():
+                self._erased[scope] = self.head()
+        return Wiped(sum(map(len, lost.values())), 0, tuple(lost))
+
+    def erased_at(self, path: Path) -> int:
+        return self._erased.get(path, 0)
+
+    def unsettled_erasures(self) -> list[Erasure]:
+        """Return nothing: what is in memory is nowhere else."""
+        return []
+
+    def settle_erasures(self, erasures: Sequence[Erasure]) -> None:
+        """Do nothing: what is in memory is nowhere else."""
 
     def _index(self) -> None:
         for record in itertools.islice(self._records, self._indexed, None):
@@ -113,8 +140,10 @@ class MemoryJournal(Journal):
             return ScopeFacts()
         own = (record for record in self.read(path, until=until, newest_first=True) if record.path == path)
         last = next(own, None)
-        version, event = (0, "") if last is None else (last.version, last.event)
-        return ScopeFacts(version, newest.position, newest.recorded_at_us, event)
+        version = 0 if last is None else last.version
+        while last is not None and last.event == ERASURE:
+            last = next(own, None)
+        return ScopeFacts(version, newest.position, newest.recorded_at_us, "" if last is None else last.event)
 
     def children(self, path: Path) -> list[Path]:
         self._index()

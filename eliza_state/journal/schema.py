@@ -30,7 +30,7 @@ from sqlalchemy.exc import DatabaseError
 
 from eliza_state.errors import StoreError
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 ROOT_ID: Final = 1
 
 metadata = MetaData()
@@ -92,6 +92,16 @@ below = Table(
     sqlite_with_rowid=False,
 )
 
+# For each scope with an erasure at it or below it, where the last one is told, and whether nothing beside the
+# journal holds any more what was erased.
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, nullable=False),
+    Column("settled", Integer, nullable=False),
+)
+
 
 def _drop_snapshots(connection: Connection) -> None:
     """Drop the snapshots: they are kept beside the journal now, and new ones are taken when they are due."""
@@ -99,7 +109,12 @@ def _drop_snapshots(connection: Connection) -> None:
     connection.exec_driver_sql("DROP TABLE IF EXISTS chunk")
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {1: _drop_snapshots}
+def _add_erasures(connection: Connection) -> None:
+    """Add the table that says where something was erased."""
+    erasure.create(connection, checkfirst=True)
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {1: _drop_snapshots, 2: _add_erasures}
 """`MIGRATIONS[n]` turns schema n into schema n + 1, within the transaction that records it."""
 
 

@@ -25,8 +25,10 @@ from eliza_state import sqlite
 from eliza_state.change import Record
 from eliza_state.clock import now_us
 from eliza_state.errors import Busy, StoreError
-from eliza_state.journal import schema
-from eliza_state.journal.contract import Appended, Conflict, Draft, Journal, ScopeFacts
+from eliza_state.event import ERASURE
+from eliza_state.ids import UuidFactory
+from eliza_state.journal import erasing, schema
+from eliza_state.journal.contract import Appended, Conflict, Draft, Erasure, Journal, ScopeFacts, Wiped
 from eliza_state.journal.interning import Interning
 from eliza_state.path import Path
 
@@ -51,7 +53,7 @@ _NEWEST_VERSION = (
 )
 _FROM_BELOW = "FROM below JOIN record ON record.position = below.position WHERE below.scope = ?"
 _FIND_KEY = f"SELECT {_ROW} FROM record WHERE path = ? AND key = ?"  # noqa: S608  # constants only
-_FIND_VERSION = f"SELECT {_ROW} FROM record WHERE path = ? AND version = ?"  # noqa: S608
+_LAST_OWN = f"SELECT {_ROW} FROM record WHERE path = ? AND version <= ? ORDER BY version DESC LIMIT 1"  # noqa: S608
 _TIME_AT = "SELECT recorded_at_us FROM record WHERE position <= ? ORDER BY position DESC LIMIT 1"
 _POSITION_OF = "SELECT position FROM record WHERE path = ? AND version >= ? ORDER BY version LIMIT 1"
 
@@ -80,6 +82,7 @@ class SqlJournal(Journal):
         self._interning = Interning()
         self._lock = threading.Lock()
         self._unchecked_bytes = 0
+        self._next_id = UuidFactory()
         url = url.set(database=os.path.abspath(url.database or ""))
         self._reading: Engine | None = sqlite.reading_engine(
             url, busy_timeout_ms=busy_timeout_ms, read_only=read_only
@@ -124,6 +127,55 @@ class SqlJournal(Journal):
                 cursor.executemany(_INSERT_BELOW, index)
         self._unchecked_bytes += _COMMIT_BYTES + sum(len(row[5]) + _ROW_BYTES for row in rows)
         return Appended(head + 1, rows[-1][6], missed)
+
+    def erase(self, positions: Sequence[int], *, until: int) -> Wiped:
+        with self._transaction("erase") as connection, contextlib.closing(_cursor(connection)) as cursor:
+            lost = self._with_content(connection, positions)
+            erasing.blank(cursor, lost)
+            drafts = [
+                Draft(self._next_id(), path, self._newest_version(connection, path) + 1, ERASURE, 1, told)
+                for path, told in erasing.accounts(lost, until=until)
+            ]
+            cursor.execute(_LAST)
+            head, last_us = cursor.fetchone() or (0, 0)
+            rows, index = self._rows(connection, drafts, first=head + 1, last_us=last_us)
+            cursor.executemany(_INSERT_RECORD, rows)
+            cursor.executemany(_INSERT_BELOW, index)
+            erasing.note(cursor, [(row[1], row[0]) for row in rows], index)
+        size_bytes = sum(len(record.content) for record in lost)
+        self._unchecked_bytes += size_bytes + (len(lost) + len(rows)) * _ROW_BYTES
+        return Wiped(len(lost), size_bytes, [draft.path for draft in drafts])
+
+    def _with_content(self, connection: Connection, positions: Sequence[int]) -> list[Record]:
+        """Return those of the records that have content to lose."""
+        query = f"SELECT {_ROW} FROM record WHERE position = ? AND length(payload) > 0"  # noqa: S608
+        rows = (connection.exec_driver_sql(query, (position,)).one_or_none() for position in positions)
+        return [self._record(connection, row) for row in rows if row is not None]
+
+    def _newest_version(self, connection: Connection, path: Path) -> int:
+        path_id, _ = self._interning.path(connection, path)
+        return int(connection.exec_driver_sql(_NEWEST_VERSION, (path_id,)).scalar() or 0)
+
+    def erased_at(self, path: Path) -> int:
+        with self._read() as connection:
+            return erasing.last(connection, self._interning.find_path(connection, path))
+
+    def unsettled_erasures(self) -> list[Erasure]:
+        with self._read() as connection:
+            found = erasing.unsettled(connection)
+            return [Erasure(self._interning.path_of(connection, scope), last) for scope, last in found]
+
+    def settle_erasures(self, erasures: Sequence[Erasure]) -> None:
+        with self._transaction("erase") as connection:
+            for path, position in erasures:
+                erasing.settle(connection, self._interning.find_path(connection, path), position)
+
+    def expunge(self) -> bool:
+        with sqlite.translated("empty the log"), self._lock:
+            if self._connection is None:
+                raise StoreError("cannot empty the log: the journal is closed or was opened to be read only")
+            driver: Any = self._connection.connection.driver_connection
+            return sqlite.empty_log(driver)
 
     def _missed(self, connection: Connection, drafts: Sequence[Draft], *, after: int) -> list[Record]:
         query = f"SELECT {_ROW} FROM record WHERE position > ? ORDER BY position"  # noqa: S608
@@ -258,15 +310,21 @@ class SqlJournal(Journal):
             if path_id is None:
                 return ScopeFacts()
             version = self._version_at(connection, path_id, until)
-            row = connection.exec_driver_sql(_FIND_VERSION, (path_id, version)).one_or_none()
-            own = None if row is None else self._record(connection, row)
+            own = self._last_own(connection, path_id, version)
             below = "position FROM below WHERE scope" if path.steps else "position FROM record WHERE 1"
             query = f"SELECT {below} = ? AND position <= ? ORDER BY position DESC LIMIT 1"
             owner = path_id if path.steps else 1
             last = connection.exec_driver_sql(query, (owner, until)).scalar() or 0
             last = max(last, own.position if own is not None else 0)
             at_us = connection.exec_driver_sql(_TIME_AT, (last,)).scalar() or 0
-        return ScopeFacts(own.version if own else 0, last, at_us, own.event if own else "")
+            while own is not None and own.event == ERASURE:
+                own = self._last_own(connection, path_id, own.version - 1)
+        return ScopeFacts(version, last, at_us, own.event if own else "")
+
+    def _last_own(self, connection: Connection, path_id: int, version: int) -> Record | None:
+        """Return the last record addressed to a path up to a version."""
+        row = connection.exec_driver_sql(_LAST_OWN, (path_id, version)).one_or_none()
+        return None if row is None else self._record(connection, row)
 
     def children(self, path: Path) -> list[Path]:
         with self._read() as connection:

@@ -13,11 +13,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 
 from eliza_state.errors import Busy, StoreError
 from eliza_state.journal.contract import Appended, Conflict, Draft, Journal
 from eliza_state.path import Path
+
+T = TypeVar("T")
 
 Outcome: TypeAlias = Appended | Conflict | StoreError
 """What came of a batch: stored, overtaken by others, or not stored at all."""
@@ -72,6 +75,16 @@ class Writer:
                 return
         self._put(lambda: self._append_patiently(drafts, after), done)
 
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do other work that writes, in the thread; return what it returns, or raise its error.
+
+        A lock that another process holds is waited for. A caller that is cancelled leaves the work to be
+        done.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._put(partial(self._patiently, partial(_attempted, work)), partial(_settle, future))
+        return await future
+
     @property
     def _is_idle(self) -> bool:
         """Tell whether the thread leaves the journal alone: an append would not have to wait for it."""
@@ -123,9 +136,14 @@ class Writer:
         return outcome
 
     def _append_patiently(self, drafts: Sequence[Draft], after: int) -> Outcome:
+        outcome: Outcome = self._patiently(partial(self._append, drafts, after))
+        return outcome
+
+    def _patiently(self, work: Callable[[], Any]) -> Any:
+        """Return the outcome of work, done again while another process holds the lock."""
         deadline = time.monotonic() + self._busy_timeout_s
         for attempt in range(1_000_000):
-            outcome = self._append(drafts, after)
+            outcome = work()
             if not isinstance(outcome, Busy):
                 return outcome
             if time.monotonic() > deadline:
@@ -149,6 +167,22 @@ class Writer:
         self._closed = True
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
+
+
+def _attempted(work: Callable[[], T]) -> T | Exception:
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  # it is raised to who waits
+        return error
+
+
+def _settle(future: asyncio.Future[T], outcome: T | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def _not_stored(cause: Exception) -> StoreError:

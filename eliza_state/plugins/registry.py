@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from sqlalchemy import URL, Engine
 
-from eliza_serializers import Serializer
+from eliza_serializers import Seal, Serializer
 from eliza_state.clock import Clock, now_us
 from eliza_state.errors import StoreError
 from eliza_state.plugins.access import Keyspace
@@ -25,6 +25,7 @@ from eliza_state.storage.encoding import Encoding, Transform
 from eliza_state.storage.errors import InvalidKey, Unsupported
 from eliza_state.storage.keys import check_name, names_of, space_of, split_key
 from eliza_state.storage.memory import MemoryBackend
+from eliza_state.storage.serializing import serializer_named
 from eliza_state.storage.sql import SqlStorage
 from eliza_state.storage.table import Table
 from eliza_state.storage.wrapper import Encoded
@@ -70,6 +71,7 @@ class Plugins:
         table: str = "plugin_state",
         state_factory: StateFactory | None = None,
         serializer: Serializer | str = "json",
+        secret_keys: Seal | None = None,
         transforms: Sequence[Transform] = (),
         sweep_interval_ms: float | None = None,
         read_only: bool = False,
@@ -80,8 +82,14 @@ class Plugins:
 
         `url` is what `SqlStorage` takes, which explains the rest, or `memory://`, which has no table and
         needs no sweeping. For more options open the storage yourself: `Plugins(SqlStorage(…))`. Opening
-        connects, and blocks meanwhile; raises what `SqlStorage` raises.
+        connects, and blocks meanwhile; raises what `SqlStorage` raises. With `secret_keys`, the contents of
+        secrets are sealed, by a serializer that is named; one that is given has keys of its own, so that
+        both raise `ValueError`.
         """
+        if secret_keys is not None:
+            if not isinstance(serializer, str):
+                raise ValueError("expected secret_keys with the name of a serializer, got one that is made")
+            serializer = serializer_named(serializer, secrets=secret_keys)
         storage: Storage[Any]
         if str(url).startswith("memory:"):
             storage = _memory(serializer, transforms, clock)

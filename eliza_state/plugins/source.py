@@ -7,10 +7,12 @@ from typing import Any, Final, TypeAlias
 import attrs
 from sqlalchemy import URL
 
+from eliza_serializers import Seal
 from eliza_state.clock import Clock
 from eliza_state.plugins.registry import Plugins, StateFactory
 from eliza_state.problems import Problems
 from eliza_state.storage import MemoryStorage
+from eliza_state.storage.serializing import serializer_named
 
 PluginPlace: TypeAlias = str | StateFactory | Plugins | None
 """Where plugins keep their state: beside the store's database (`None`), there unless a function gives one a
@@ -27,6 +29,7 @@ class PluginSource:
     place: PluginPlace
     database: str | None
     read_only: bool
+    secret_keys: Seal | None
     clock: Clock
 
     @property
@@ -44,7 +47,9 @@ class PluginSource:
         if isinstance(self.place, str):
             return self._in_table(self.place, problems)
         if self.database is None:
-            storage: MemoryStorage[Any] = MemoryStorage(serializer="json", clock=self.clock)
+            storage: MemoryStorage[Any] = MemoryStorage(
+                serializer=serializer_named("json", secrets=self.secret_keys), clock=self.clock
+            )
             return Plugins(storage, state_factory=self.place, problems=problems)
         return self._in_table(URL.create("sqlite", database=self.database + _SUFFIX), problems)
 
@@ -54,6 +59,7 @@ class PluginSource:
             state_factory=self.place if callable(self.place) else None,
             sweep_interval_ms=None if self.read_only else _SWEEP_INTERVAL_MS,
             read_only=self.read_only,
+            secret_keys=self.secret_keys,
             problems=problems,
             clock=self.clock,
         )

@@ -222,6 +222,14 @@ class Backend(abc.ABC, Generic[T]):
     async def flush(self) -> None:  # most backends hold nothing back
         """Write what is held back."""
 
+    async def expunge(self) -> bool:
+        """Have what was removed or overwritten gone from files as well, and tell whether it is.
+
+        It is not while somebody reads what was there before. What a server keeps for itself is its own.
+        """
+        await self.flush()
+        return True
+
     @abc.abstractmethod
     async def close(self) -> None:
         """Write what is held back and release what is held; closing twice does nothing."""

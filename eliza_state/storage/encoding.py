@@ -151,7 +151,7 @@ class Encoding(Generic[V]):
 
     def _decoder_named(self, name: str, key: str) -> Callable[[bytes], Any]:
         try:
-            return self._decoder(serializer_named(name))
+            return self._decoder(serializer_named(name, secrets=self._serializer.secrets))
         except RegistryError:
             raise DamagedValue(
                 key, f"it was written through {name!r}, which this storage was not given"

@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from eliza_serializers import Secret
+from eliza_serializers.secret import sealed_form
 from eliza_state.collections import Entities, Log, Map, Set
 
 _ATOMS: Final = frozenset(
@@ -23,6 +24,7 @@ _ATOMS: Final = frozenset(
 )  # fmt: skip
 _OBJECTS_OVER_TEXT: Final = 8
 """What containers take as objects over their written form: `0.5,` is 24 bytes and a pointer to them."""
+_MUTABLE: Final = frozenset({dict, list, set})  # most values are one of these: `attrs.has` would take longer
 _ELEMENTS: Final = (tuple, frozenset, Log, Set, Entities)
 
 
@@ -41,11 +43,11 @@ def is_immutable(value: Any) -> bool:
     if cls is Map:
         return all(is_immutable(key) and is_immutable(item) for key, item in value.items())
     if cls is Secret:
-        return is_immutable(value.reveal())
+        # What was read sealed makes its value anew each time it is asked.
+        return sealed_form(value) is not None or is_immutable(value.reveal())
     # attrs gives all its frozen classes one and the same method.
-    if attrs.has(cls) and cls.__setattr__ is _Frozen.__setattr__:
-        return all(is_immutable(getattr(value, field.name)) for field in attrs.fields(cls))
-    return False
+    is_frozen = cls not in _MUTABLE and attrs.has(cls) and cls.__setattr__ is _Frozen.__setattr__
+    return is_frozen and all(is_immutable(getattr(value, field.name)) for field in attrs.fields(cls))
 
 
 @attrs.define(eq=False)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from functools import cache
 
-from eliza_serializers import Serializer, registry
+from eliza_serializers import Seal, Serializer, registry
 from eliza_state.codec import register_collections
 
 
-@cache
-def serializer_named(name: str) -> Serializer:
+def serializer_named(name: str, *, secrets: Seal | None = None) -> Serializer:
     """Return the serializer that is announced under a name, one for all storages: register nothing with it.
 
-    Raises `RegistryError` for a name that nobody announces.
+    With `secrets` it is one of its own that seals the contents of secrets. Raises `RegistryError` for a name
+    that nobody announces.
     """
-    return register_collections(registry.serializer(name))
+    return _shared(name) if secrets is None else _made(name, secrets)
+
+
+def _made(name: str, secrets: Seal | None) -> Serializer:
+    return register_collections(registry.serializer(name, secrets=secrets))
+
+
+@cache
+def _shared(name: str) -> Serializer:
+    return _made(name, None)

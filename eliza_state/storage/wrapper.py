@@ -44,6 +44,9 @@ class Around(Backend[V], Generic[V, T]):
     async def flush(self) -> None:
         await self.inner.flush()
 
+    async def expunge(self) -> bool:
+        return await self.inner.expunge()
+
     async def close(self) -> None:
         await self.inner.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, overload
 
-from eliza_state import codec
 from eliza_state.change import SliceChange
 from eliza_state.errors import ScopeArchived
 from eliza_state.module import Composition, StateModule
@@ -59,6 +58,7 @@ class TreeDriver:
         ended = next((above for above in path.chain() if above in self._ended), None)
         if ended is not None:
             raise ScopeArchived(ended.encode())
+        codec = self.tree.codec
         stored = codec.decode(plan.event, codec.encode(event), schema_version=plan.event.version)
         chain = list(path.chain())
         found = [self._slices(scope) for scope in chain]

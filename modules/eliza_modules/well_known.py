@@ -7,6 +7,7 @@
 | `approvals:pending` | the pending approvals, in the order in which they were requested |
 | `approvals:history` | the answered approvals, the one answered first at the start |
 | `observer:lastRun` | when each observer last ran, in milliseconds since 1970, by name |
+| `agent:workspace:<user>` | the workspace of one user |
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ import attrs
 from eliza_modules.approval import Approval, ApprovalsState
 from eliza_modules.observer import ObserversState
 from eliza_modules.run import Run, RunsState
+from eliza_modules.workspace import WorkspaceModule
+from eliza_modules.workspace_memory import debug_view
+from eliza_modules.workspace_state import WorkspaceState
 from eliza_state.change import to_microseconds
 from eliza_state.codec import SERIALIZER
+from eliza_state.errors import InvalidPath
 from eliza_state.scope import Scope
 
 _RUN: Final = "run:"
+_USER: Final = WorkspaceModule.level
+_WORKSPACE: Final = "agent:workspace:"
 
 
 def _run_index(state: RunsState) -> list[str]:
@@ -72,6 +79,9 @@ class WellKnownKeys:
 
         Raises `SerializationError` for a value that cannot be written.
         """
+        if key.startswith(_WORKSPACE):
+            workspace = await self._workspace(key.removeprefix(_WORKSPACE))
+            return default if workspace is None else debug_view(workspace)
         slices = await self.scope.state()
         if key in _FIXED:
             kind, view = _FIXED[key]
@@ -82,17 +92,31 @@ class WellKnownKeys:
 
     async def has(self, key: str) -> bool:
         """Tell whether there is such a key, without making its value."""
+        if key.startswith(_WORKSPACE):
+            return await self._workspace(key.removeprefix(_WORKSPACE)) is not None
         slices = await self.scope.state()
         if key in _FIXED:
             return _find(slices, _FIXED[key][0]) is not None
         return _find_run(slices, key) is not None
 
     async def keys(self) -> list[str]:
-        """Return all keys, those of runs last."""
+        """Return all keys, those of runs and of workspaces last; every user of the agent is looked at."""
         slices = await self.scope.state()
         fixed = [key for key, (kind, _) in _FIXED.items() if _find(slices, kind) is not None]
         runs = _find(slices, RunsState)
-        return fixed if runs is None else [*fixed, *(f"{_RUN}{run}" for run in runs.runs.ids())]
+        found = () if runs is None else runs.runs.ids()
+        users = [scope.path.id or "" for scope in await self.scope.children() if scope.level == _USER]
+        known = [user for user in users if await self._workspace(user) is not None]
+        return [*fixed, *(f"{_RUN}{run}" for run in found), *(f"{_WORKSPACE}{user}" for user in known)]
+
+    async def _workspace(self, user: str) -> WorkspaceState | None:
+        """The workspace of a user; None before their first message, where no such module is registered."""
+        try:
+            slices = await self.scope.child(_USER, user).state()
+        except InvalidPath:
+            return None
+        workspace: WorkspaceState | None = _find(slices, WorkspaceState)
+        return workspace if workspace is not None and workspace.user else None
 
 
 def _find(slices: Mapping[str, Any], kind: type) -> Any:

@@ -22,7 +22,7 @@ from eliza_modules.workspace_state import (
     noted,
     undone,
 )
-from eliza_serializers import Secret
+from eliza_serializers import Secret, SecretLocked
 from eliza_state.errors import RegistrationError
 from eliza_state.event import event
 from eliza_state.evolve import evolve
@@ -144,9 +144,21 @@ class DebugModeSwitched:
 
 @event("workspace_reset")
 class WorkspaceReset:
-    """The user had the workspace forgotten, with all messages recorded up to `position`."""
+    """The user had the workspace forgotten, with all messages recorded up to `position`.
+
+    `last_token` is the highest token given by then, where it is known: the records that tell it are erased.
+    """
 
     position: int
+    last_token: int | None = None
+
+
+@event("workspace_tokens_kept")
+class WorkspaceTokensKept:
+    """What outlives the records before a reset: the highest token given, the position reset up to."""
+
+    last_token: int
+    reset_position: int
 
 
 class WorkspaceModule(StateModule[WorkspaceState]):
@@ -303,9 +315,18 @@ class WorkspaceModule(StateModule[WorkspaceState]):
     def reset(self, state: WorkspaceState, event: WorkspaceReset) -> WorkspaceState:
         """Forget everything but the tokens: a run from before the reset cannot write after it."""
         empty = WorkspaceState(
-            last_token=state.last_token, reset_position=max(state.reset_position, event.position)
+            last_token=max(state.last_token, event.last_token or 0),
+            reset_position=max(state.reset_position, event.position),
         )
         return state if state == empty else empty
+
+    @reduces(WorkspaceTokensKept)
+    def keep_tokens(self, state: WorkspaceState, event: WorkspaceTokensKept) -> WorkspaceState:
+        """Go on from the highest token and the position, where they are not known any more."""
+        kept = (max(state.last_token, event.last_token), max(state.reset_position, event.reset_position))
+        if kept == (state.last_token, state.reset_position):
+            return state
+        return evolve(state, last_token=kept[0], reset_position=kept[1])
 
     def _owned(self, state: WorkspaceState, path: Path) -> WorkspaceState:
         return evolve(state, user=state.user or dict(path.steps).get(self.level, ""))
@@ -336,7 +357,8 @@ def _objection_to_claim(state: WorkspaceState, event: WorkspaceRunClaimed) -> st
         return f"run {state.active_run.id!r} has the workspace until {state.active_run.lease_until}"
     if not state.is_waiting(event.at):
         return "no message waits to be run"
-    if event.token != state.last_token + 1:
+    # Tokens before the last one known here may have been erased, so that a record leaps over them.
+    if event.token <= state.last_token:
         return f"the next token is {state.last_token + 1}, got {event.token!r}"
     return None
 
@@ -350,7 +372,11 @@ def _objection_to_lease(event: WorkspaceRunClaimed | WorkspaceRunRenewed) -> str
 def _objection_to_memory(event: MemoryStored) -> str | None:
     if not event.key or not event.key.isprintable():
         return f"a memory's key is a non-empty text of one line, got {event.key!r}"
-    value = event.value.reveal() if isinstance(event.value, Secret) else event.value
+    try:
+        value = event.value.reveal() if isinstance(event.value, Secret) else event.value
+    except SecretLocked:
+        # Looked at where it was dispatched; who folds the record may do without the key.
+        return objection_to(event.at)
     if not isinstance(value, str):
         return f"a memory's value is a text, got one of type {type(value).__name__}"
     return objection_to(event.at)

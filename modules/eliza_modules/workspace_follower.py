@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from eliza_modules.conversation import MessageReceived
 from eliza_modules.workspace import WorkspaceMessageReceived, WorkspaceReset
 from eliza_modules.workspace_state import POLICIES, Policy
@@ -9,14 +12,21 @@ from eliza_state.errors import InvalidPath, RegistrationError
 from eliza_state.followers import Handler, RecordedEvent, Write
 from eliza_state.path import Path
 
+IsOwn: TypeAlias = Callable[[RecordedEvent], bool]
+"""Tell of a recorded message whether the agent said it itself."""
 
-def workspace_follower(*, policy: Policy = "enqueue", reset_command: str | None = "/reset") -> Handler:
+
+def workspace_follower(
+    *, policy: Policy = "enqueue", reset_command: str | None = "/reset", is_own: IsOwn | None = None
+) -> Handler:
     """Return a handler for `Followers.follow(…, events=[MessageReceived])` that fills the workspaces.
 
     A message below an agent goes to the workspace of its author under that agent, with the conversation as
     its `chat`, the text under `platform` in its metadata as its platform, and `policy`. What the agent says
     itself does not, nor what was said by a user whose id names no scope, being too long for instance.
-    `reset_command` as the whole text resets the workspace: with all said before and nothing said after it.
+    `is_own` tells what the agent says itself; without it, that is what a user of the agent's id said.
+    `reset_command` as the whole text resets the workspace: with all said before and nothing said after it;
+    `workspace_eraser` is the handler that then erases the records.
     Raises `RegistrationError` for another policy.
     """
     if policy not in POLICIES:
@@ -24,7 +34,7 @@ def workspace_follower(*, policy: Policy = "enqueue", reset_command: str | None 
 
     def forward(told: RecordedEvent, write: Write) -> None:
         user = _user(told)
-        if user is None:
+        if user is None or (is_own or _has_agents_id)(told):
             return
         event: MessageReceived = told.event
         if reset_command is not None and event.text.strip() == reset_command:
@@ -48,11 +58,20 @@ def workspace_follower(*, policy: Policy = "enqueue", reset_command: str | None 
 
 
 def _user(told: RecordedEvent) -> Path | None:
-    """The scope of the author under the agent; None if there is no agent, it spoke, or it cannot be one."""
-    agent = next((path for path in told.path.chain() if path.level == "agent"), None)
-    if agent is None or told.event.user == agent.steps[-1][1]:
+    """The scope of the author under the agent; None if there is no agent, or it cannot be one."""
+    agent = _agent(told)
+    if agent is None:
         return None
     try:
         return agent.child("user", told.event.user)
     except InvalidPath:
         return None
+
+
+def _agent(told: RecordedEvent) -> Path | None:
+    return next((path for path in told.path.chain() if path.level == "agent"), None)
+
+
+def _has_agents_id(told: RecordedEvent) -> bool:
+    agent = _agent(told)
+    return agent is not None and told.event.user == agent.id

@@ -189,7 +189,8 @@ def _checked(tool: Tool, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
             raise ToolError(f"{tool.name} has no argument {name!r}; its arguments are: {known}")
         wanted = properties[name]["type"]
         if not isinstance(value, _JSON_TYPES[wanted]):
-            raise ToolError(f"{tool.name}: {name!r} is a {wanted}, got {value!r:.80}")
+            # Not the value itself: it may be what is to be kept secret.
+            raise ToolError(f"{tool.name}: {name!r} is a {wanted}, got one of type {type(value).__name__}")
     key = given.get("key", "key")
     if not key or not key.isprintable():
         raise ToolError(f"{tool.name}: 'key' is a non-empty text of one line, got {key!r:.80}")
@@ -197,13 +198,21 @@ def _checked(tool: Tool, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
 
 
 def _mapping(tool: Tool, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
-    try:
-        given = json.loads(arguments or "{}") if isinstance(arguments, str) else arguments
-    except ValueError as error:
-        raise ToolError(f"{tool.name}: the arguments are no JSON: {error}") from None
+    given = _parsed(tool, arguments or "{}") if isinstance(arguments, str) else arguments
     if not isinstance(given, Mapping):
-        raise ToolError(f"{tool.name} takes its arguments as an object, got {given!r:.80}")
+        raise ToolError(
+            f"{tool.name} takes its arguments as an object, got one of type {type(given).__name__}"
+        )
     return dict(given)
+
+
+def _parsed(tool: Tool, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        reason = str(error)
+    # Outside of the block: the parser's error holds the whole text, in which there may be secrets.
+    raise ToolError(f"{tool.name}: the arguments are no JSON: {reason}")
 
 
 async def _set(memory: WorkspaceMemory, key: str, value: str, secret: bool = False) -> str:

@@ -26,10 +26,12 @@ from eliza_modules.workspace import (
 )
 from eliza_modules.workspace_claim import RunLost, dispatch
 from eliza_modules.workspace_context import AgentState, Keys, WorkspaceContext
+from eliza_modules.workspace_erasure import erase_workspace
 from eliza_modules.workspace_memory import WorkspaceMemory
 from eliza_modules.workspace_state import ActiveRun, Policy, QueuedMessage, Role, WorkspaceState
 from eliza_state.change import Change
 from eliza_state.clock import Clock, now_us
+from eliza_state.erasure import Erased
 from eliza_state.errors import StateError, StoreError
 from eliza_state.manager import StateManager
 from eliza_state.scope import Scope
@@ -111,13 +113,20 @@ class Workspace:
 
         return bool(await self.scope.execute(decide, module=WorkspaceModule))
 
-    async def reset(self) -> None:
+    async def reset(self) -> Erased:
         """Forget the workspace, and every message that was recorded until now, had it arrived or not.
 
-        A run that is going on is stopped; it cannot write any more.
+        A run that is going on is stopped; it cannot write any more. The content of what made the workspace
+        is erased (`Scope.erase`): tell how much that was. If that was cut off, the next reset does it.
         """
         position = await self.manager.refresh()
-        await self.scope.dispatch(WorkspaceReset(position=position))
+
+        def decide(state: WorkspaceState) -> list[WorkspaceReset]:
+            reached = max(position, state.reset_position)
+            return [WorkspaceReset(position=reached, last_token=state.last_token)]
+
+        (change,) = await self.scope.execute(decide, module=WorkspaceModule)
+        return await erase_workspace(self.scope, until=change.position - 1)
 
     # Runs
 

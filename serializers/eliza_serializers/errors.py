@@ -39,6 +39,21 @@ class SerializationError(ValueError):
         return _rebuild, (self.reason, self.segments)
 
 
+class SecretLocked(ValueError):
+    """Report a secret that was read encrypted and cannot be opened.
+
+    `reason` says why, `key_id` is that of the key it was sealed with, None where that is damaged too.
+    """
+
+    def __init__(self, reason: str, *, key_id: str | None) -> None:
+        self.reason = reason
+        self.key_id = key_id
+        super().__init__(f"the secret is locked: {reason}")
+
+    def __reduce__(self) -> tuple[Callable[..., SecretLocked], tuple[str, str | None]]:
+        return _rebuild_locked, (self.reason, self.key_id)
+
+
 class RegistryError(LookupError):
     """Report that no serializer is to be had by a name: unknown, announced twice, broken or not one."""
 
@@ -53,6 +68,10 @@ def describe(value: object) -> str:
 
 def _rebuild(reason: str, segments: tuple[Segment, ...]) -> SerializationError:
     return SerializationError(reason, segments=segments)
+
+
+def _rebuild_locked(reason: str, key_id: str | None) -> SecretLocked:
+    return SecretLocked(reason, key_id=key_id)
 
 
 def _segment_text(segment: Segment) -> str:

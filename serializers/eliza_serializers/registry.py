@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final
 
 from eliza_serializers.errors import RegistryError
+from eliza_serializers.secret import Seal
 from eliza_serializers.serializer import Serializer
 
 GROUP: Final = "eliza_state.serializers"
@@ -17,13 +18,15 @@ GROUP: Final = "eliza_state.serializers"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 
-def serializer(name: str) -> Serializer:
+def serializer(name: str, *, secrets: Seal | None = None) -> Serializer:
     """Make the serializer that is announced under a name: `json`, `msgpack`, or one of another distribution.
 
-    Every call makes a new one, without registrations; what makes it is looked up and imported once. Raises
-    `RegistryError` for a name that nobody announces, or two do, and for what makes no serializer of it.
+    Every call makes a new one, without registrations; what makes it is looked up and imported once. It is
+    called without arguments, or with the keys for `secrets` where there are some. Raises `RegistryError` for
+    a name that nobody announces, or two do, and for what makes no serializer of it.
     """
-    made = _factory(name)()
+    factory = _factory(name)
+    made = factory() if secrets is None else factory(secrets=secrets)
     if not isinstance(made, Serializer):
         raise RegistryError(f"expected the serializer {name!r} to be a Serializer, got {made!r:.80}")
     if made.name != name:
@@ -32,7 +35,7 @@ def serializer(name: str) -> Serializer:
 
 
 @cache
-def _factory(name: str) -> Callable[[], Any]:
+def _factory(name: str) -> Callable[..., Any]:
     points = entry_points(group=GROUP)
     found = [point for point in points if point.name == name]
     if not found:
@@ -46,7 +49,7 @@ def _factory(name: str) -> Callable[[], Any]:
     if _NAME.fullmatch(name) is None:
         raise RegistryError(f"expected a name that matches {_NAME.pattern}, got {name!r} ({found[0].value})")
     try:
-        factory: Callable[[], Any] = found[0].load()
+        factory: Callable[..., Any] = found[0].load()
     except Exception as error:
         raise RegistryError(
             f"the serializer {name!r} ({found[0].value}) cannot be loaded: {error!r};"

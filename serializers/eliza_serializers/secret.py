@@ -3,12 +3,54 @@
 from __future__ import annotations
 
 import hmac
-from typing import Any, Final, Generic, NoReturn, TypeVar, cast, final
+from collections.abc import Callable
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, cast, final
+
+import attrs
+
+from eliza_serializers.errors import SecretLocked
 
 T_co = TypeVar("T_co", covariant=True)
 
 MASK: Final = "[SECRET]"
 """What stands in for a secret wherever it is shown."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Sealed:
+    """Hold what a serializer found in place of a secret's value: encrypted text, and how to open it.
+
+    `argument` is the declared type of the value, `Any` where there is none. `opener(text, argument)` gives
+    the value or raises `SecretLocked`; it belongs to the serializer that read the text.
+    """
+
+    text: str
+    argument: Any
+    opener: Callable[[str, Any], Any]
+
+    def open(self) -> Any:
+        """Give the value; it is not kept."""
+        return self.opener(self.text, self.argument)
+
+
+class Seal(Protocol):
+    """Seal the contents of secrets, and open them.
+
+    `eliza_serializers.sealing.SecretKeys` does; so may the client of a key service. Sealed text starts with
+    the id of its key and a colon.
+    """
+
+    def is_current(self, text: str) -> bool:
+        """Tell whether sealed text would be sealed with the same key today."""
+        ...
+
+    def seal(self, content: bytes) -> str:
+        """Return the content of a secret as sealed text."""
+        ...
+
+    def unseal(self, text: str) -> bytes:
+        """Open sealed text; raises `SecretLocked` where that cannot be."""
+        ...
 
 
 @final
@@ -17,7 +59,10 @@ class Secret(Generic[T_co]):
 
     `reveal()` gives the value. Two secrets are equal when their values are; text and bytes are compared in
     constant time. A secret is always true, has no length and no items, and cannot be pickled. It is hashable
-    when its value is. What a serializer stores is the value, never the mask.
+    when its value is. What a serializer stores is the value, encrypted where it has keys, never the mask.
+
+    One that was read encrypted is opened each time it is asked for its value. A locked one, which cannot be
+    opened, equals those alone that are locked and stored as the same text.
     """
 
     __slots__ = ("__value",)
@@ -27,8 +72,12 @@ class Secret(Generic[T_co]):
         object.__setattr__(self, "_Secret__value", value)
 
     def reveal(self) -> T_co:
-        """Give the value."""
-        return cast("T_co", object.__getattribute__(self, "_Secret__value"))
+        """Give the value.
+
+        Raises `SecretLocked` for one that was read encrypted, where its key is not given or it is damaged.
+        """
+        value = object.__getattribute__(self, "_Secret__value")
+        return cast("T_co", value.open() if type(value) is Sealed else value)
 
     def __repr__(self) -> str:
         return MASK
@@ -39,10 +88,12 @@ class Secret(Generic[T_co]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return _equal(self.reveal(), cast("object", other.reveal()))
+        is_open, mine = _compared(self)
+        other_is_open, other_s = _compared(other)
+        return is_open is other_is_open and _equal(mine, other_s)
 
     def __hash__(self) -> int:
-        return hash((Secret, self.reveal()))
+        return hash((Secret, *_compared(self)))
 
     def __bool__(self) -> bool:
         return True
@@ -61,6 +112,23 @@ class Secret(Generic[T_co]):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a Secret cannot be pickled: write it with a serializer, or reveal() it yourself")
+
+
+def sealed_form(secret: Secret[Any]) -> Sealed | None:
+    """Give what a secret was read from, or None for one that holds its value."""
+    value = object.__getattribute__(secret, "_Secret__value")
+    return value if type(value) is Sealed else None
+
+
+def _compared(secret: Secret[Any]) -> tuple[bool, object]:
+    """Give what a secret is compared by: its value, or the text of a locked one."""
+    sealed = sealed_form(secret)
+    if sealed is None:
+        return True, secret.reveal()
+    try:
+        return True, sealed.open()
+    except SecretLocked:
+        return False, sealed.text
 
 
 def _equal(left: object, right: object) -> bool:

@@ -12,10 +12,14 @@ import attrs
 from eliza_serializers.codec import Codec, bounded, careful_codec, compile_codec
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.format import BoundedFormat, Format
+from eliza_serializers.json_format import JSON
 from eliza_serializers.plain import check_depth
+from eliza_serializers.sealer import Sealer, mask, refuse_sealed
+from eliza_serializers.secret import Seal
 from eliza_serializers.tags import Tag, built_in_table, enum_tag, record_tag
 from eliza_serializers.typed_read import TypedReader
 from eliza_serializers.typed_write import TypedWriter
+from eliza_serializers.untyped import ReaderFor
 
 T = TypeVar("T")
 
@@ -34,29 +38,49 @@ class Serializer:
     longer than `max_size_bytes` is neither written nor read. Every refusal is a `SerializationError` with the
     path inside the value. Nothing is imported by a stored name and nothing is executed: enums and attrs
     classes in untyped values are those registered here.
+
+    With `secrets`, the contents of secrets are written encrypted. Those that were are read without any keys
+    too, and opened, where their key is given, when they are asked for their value.
     """
 
     name: ClassVar[str]
     format: ClassVar[Format]
 
-    def __init__(self, *, max_depth: int = 200, max_size_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        *,
+        secrets: Seal | None = None,
+        max_depth: int = 200,
+        max_size_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
         if max_depth < 1 or max_size_bytes < 1:
             raise ValueError(f"expected positive bounds, got {max_depth=} and {max_size_bytes=}")
         self._bounded_format = BoundedFormat(
             format=self.format, max_depth=max_depth, max_size_bytes=max_size_bytes
         )
         self._tags = built_in_table(self.format.tags)
+        self._content: Serializer = self
+        if self.format is not JSON:
+            self._content = _Content(secrets=secrets, max_depth=max_depth, max_size_bytes=max_size_bytes)
+        self.secrets: Final = secrets
+        """The keys that contents of secrets are sealed with; None for plain ones."""
+        self._sealer = Sealer(self._content.encoder, self._content.decoder, keys=secrets)
         self._forget_compiled()
 
     def _forget_compiled(self) -> None:
         make = partial(
             TypedWriter, self._tags, plain=self.format.plain, max_depth=self._bounded_format.max_depth
         )
-        self._writer = make(envelope=self.format.envelope)
-        self._masked_writer = make(envelope=self.format.envelope, mask=True)
-        self._data_writer = make(envelope=Tag.envelope)
-        self._reader = TypedReader(self._tags, writer=self._data_writer)
-        self._strict_reader = TypedReader(self._tags, writer=self._data_writer, strict=True)
+        envelope = self.format.envelope
+        self._writer = make(envelope=envelope, write_secret=self._sealer.writer(envelope))
+        self._masked_writer = make(envelope=envelope, write_secret=mask)
+        # It checks what `structure` takes, which costs no encryption: nothing of it is stored.
+        in_plain = Sealer(self._content.encoder, self._content.decoder, keys=None)
+        self._data_writer = make(envelope=Tag.envelope, write_secret=in_plain.writer(Tag.envelope))
+        reader = partial(TypedReader, self._tags, writer=self._data_writer)
+        self._reader = reader(read_sealed=self._sealer.read)
+        self._strict_reader = reader(read_sealed=refuse_sealed, strict=True)
+        self._stored_reader = reader(read_sealed=self._sealer.read, strict=True)
         self._untyped = careful_codec(
             self._writer.untyped.write, read=self._reader.untyped.read, bounded_format=self._bounded_format
         )
@@ -98,17 +122,23 @@ class Serializer:
         """Give the function that reads values of a type, compiled once; it raises as `decode` does."""
         return self._codec(as_type).decode
 
-    def structure(self, value: object, as_type: type[T]) -> T:
+    def structure(self, value: object, as_type: type[T], *, from_store: bool = False) -> T:
         """Make a value of a type from plain data: parsed JSON, or dicts and lists built in Python.
 
         Strict: an unknown field, a missing field or a wrong type raises `SerializationError`. Sets may come
         as lists, secrets as their bare content, and values that have the declared type already are taken.
+        Sealed secrets are refused, unless the data is `from_store`: whoever copied their text could have
+        them opened.
         """
-        structured: T = bounded(partial(self._structured, as_type=as_type), value)
+        reader = self._stored_reader if from_store else self._strict_reader
+        structured: T = bounded(partial(self._structured, reader.reader_for, as_type=as_type), value)
         return structured
 
     def unstructure(self, value: object, as_type: Any) -> Any:
-        """Turn a value of a type into plain data, with a tag wherever the stored form has one."""
+        """Turn a value of a type into plain data, with a tag wherever the stored form has one.
+
+        Secrets are in plain, but for those that were read sealed and stay so.
+        """
         return bounded(self._data_writer.writer_for(as_type), value)
 
     def register(self, cls: type[Any], name: str | None = None) -> None:
@@ -163,6 +193,8 @@ class Serializer:
 
     def _add(self, tag: Tag) -> None:
         self._tags.add(tag)
+        if self._content is not self:
+            self._content._add(tag)
         # What was compiled before may have refused this class, or written it by its fields.
         self._forget_compiled()
 
@@ -191,6 +223,13 @@ class Serializer:
         write = writer.untyped.write if as_type is UNTYPED else writer.writer_for(as_type)
         return self._bounded_format.encode(write(value))
 
-    def _structured(self, value: object, as_type: Any) -> Any:
+    def _structured(self, reader_for: ReaderFor, value: object, as_type: Any) -> Any:
         check_depth(value, max_depth=self._bounded_format.max_depth)
-        return self._strict_reader.reader_for(as_type)(value)
+        return reader_for(as_type)(value)
+
+
+class _Content(Serializer):
+    """Write and read the contents of sealed secrets: JSON, whatever the format around them."""
+
+    name = "json"
+    format = JSON

@@ -314,6 +314,8 @@ TUPLE: Final = Tag(
 SECRET: Final = Tag(
     name="Secret", cls=Secret, to_data=_write_secret, from_data=_read_secret, arguments=(Any,), bare=False
 )
+# The same, encrypted: only the name in the envelope, for text and value are the business of who has the keys.
+SEALED: Final = Tag(name="Secret", flag="sealed", cls=Secret, to_data=_whole, from_data=_whole, bare=False)
 
 BUILT_IN: Final[tuple[Tag, ...]] = (
     SET,
@@ -337,6 +339,6 @@ def built_in_table(tags: Iterable[Tag] = BUILT_IN) -> TagTable:
     table = TagTable()
     for tag in tags:
         table.add(tag)
-    for tag in (MAP, OBJECT):
+    for tag in (MAP, OBJECT, SEALED):
         table.by_name[tag.name, tag.flag] = tag
     return table

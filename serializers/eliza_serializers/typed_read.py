@@ -14,12 +14,15 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.kinds import Kind, Shape, record_fields, shape_of
+from eliza_serializers.sealer import retyped
 from eliza_serializers.secret import MASK, Secret
 from eliza_serializers.tags import (
     DATA_KEY,
     FLOAT,
     MAP,
     OBJECT,
+    SEALED,
+    SECRET,
     TUPLE,
     TYPE_KEY,
     Decode,
@@ -28,7 +31,7 @@ from eliza_serializers.tags import (
 )
 from eliza_serializers.typed_write import TypedWriter, by_value, expected
 from eliza_serializers.unions import Member, TagKey, plan_union
-from eliza_serializers.untyped import TagReader, item_converter
+from eliza_serializers.untyped import ReadSealed, TagReader, item_converter
 
 Read = Callable[[Any], Any]
 
@@ -45,11 +48,14 @@ class TypedReader:
     secrets may come without their tag. A value that already is of the declared type is checked and taken.
     """
 
-    def __init__(self, tags: TagTable, *, writer: TypedWriter, strict: bool = False) -> None:
+    def __init__(
+        self, tags: TagTable, *, writer: TypedWriter, read_sealed: ReadSealed, strict: bool = False
+    ) -> None:
         self.tags = tags
         self.writer = writer
+        self.read_sealed = read_sealed
         self.strict = strict
-        self.untyped = TagReader(tags=tags, typed=self.reader_for)
+        self.untyped = TagReader(tags=tags, typed=self.reader_for, read_sealed=read_sealed)
         self._records = cattrs.Converter(forbid_extra_keys=strict, detailed_validation=True)
         self._readers: dict[Any, Read] = {}
 
@@ -227,21 +233,52 @@ def _abstract_set(reader: TypedReader, shape: Shape, annotation: Any) -> Read:
 
 
 def _tagged(reader: TypedReader, shape: Shape, annotation: Any) -> Read:
+    if shape.cls is Secret:
+        return _secret(reader, shape.arguments[0], annotation)
     tag = reader.tags.by_class[shape.cls]
     decoders = [reader.item(argument) for argument in shape.arguments]
-    loose = reader.strict and (tag.shape is list or shape.cls is Secret)
+    loose = reader.strict and tag.shape is list
 
     def read(data: Any) -> Any:
         if class_of(data) is shape.cls:
-            return reader.taken(data, annotation)
+            try:
+                return reader.taken(data, annotation)
+            except SerializationError:
+                if not loose:
+                    raise
+            # A collection of what its elements are written as, as an older payload has it that is upcast.
+            return tag.read(tag.to_data(data, *[_as_it_is for _ in decoders]), *decoders)
         if tag.bare:
             return tag.read(data, *decoders)
         if class_of(data) is dict and TYPE_KEY in data and reader.tags.of_envelope(data) is tag:
             return tag.read(data[DATA_KEY], *decoders)
-        # The mask is what views show: taking it for the content would lose the secret.
-        if not loose or data == MASK:
+        if not loose:
             raise SerializationError(f"expected the tag {tag.name}, got {_type_name(data)}")
         return tag.read(data, *decoders)
+
+    return read
+
+
+def _as_it_is(item: Any, _at: object) -> Any:
+    return item
+
+
+def _secret(reader: TypedReader, argument: Any, annotation: Any) -> Read:
+    decode = reader.item(argument)
+
+    def read(data: Any) -> Any:
+        if class_of(data) is Secret:
+            return reader.taken(retyped(data, argument), annotation)
+        if class_of(data) is dict and TYPE_KEY in data:
+            tag = reader.tags.of_envelope(data)
+            if tag.cls is Secret and tag.flag == SEALED.flag:
+                return reader.read_sealed(data[DATA_KEY], argument)
+            if tag.cls is Secret:
+                return SECRET.read(data[DATA_KEY], decode)
+        # The mask is what views show: taking it for the content would lose the secret.
+        if not reader.strict or data == MASK:
+            raise SerializationError(f"expected the tag {SECRET.name}, got {_type_name(data)}")
+        return SECRET.read(data, decode)
 
     return read
 

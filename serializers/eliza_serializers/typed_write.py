@@ -10,7 +10,7 @@ from typing import Any, Final
 from eliza_serializers.errors import SerializationError, describe
 from eliza_serializers.kinds import Kind, Shape, record_fields, shape_of
 from eliza_serializers.plain import Plain
-from eliza_serializers.secret import MASK, Secret
+from eliza_serializers.secret import Secret
 from eliza_serializers.tags import (
     FLOAT,
     MAP,
@@ -23,7 +23,7 @@ from eliza_serializers.tags import (
     place_of,
 )
 from eliza_serializers.unions import Member, plan_union
-from eliza_serializers.untyped import Envelope, TagWriter, item_converter, write_data
+from eliza_serializers.untyped import Envelope, TagWriter, WriteSecret, item_converter, write_data
 
 Write = Callable[[Any], Any]
 
@@ -35,14 +35,19 @@ class TypedWriter:
     """
 
     def __init__(
-        self, tags: TagTable, *, plain: Plain, envelope: Envelope, max_depth: int, mask: bool = False
+        self, tags: TagTable, *, plain: Plain, envelope: Envelope, write_secret: WriteSecret, max_depth: int
     ) -> None:
         self.tags = tags
         self.plain = plain
         self.envelope = envelope
-        self.mask = mask
+        self.write_secret = write_secret
         self.untyped = TagWriter(
-            tags=tags, plain=plain, envelope=envelope, typed=self.writer_for, max_depth=max_depth, mask=mask
+            tags=tags,
+            plain=plain,
+            envelope=envelope,
+            typed=self.writer_for,
+            write_secret=write_secret,
+            max_depth=max_depth,
         )
         self._writers: dict[Any, Write] = {}
 
@@ -203,16 +208,27 @@ def _abstract_set(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
 
 def _tagged(writer: TypedWriter, shape: Shape, annotation: Any) -> Write:
     cls = shape.cls
+    if cls is Secret:
+        return _secret(writer, shape.arguments[0])
     tag = writer.tags.by_class[cls]
     encoders = [writer.item(argument) for argument in shape.arguments]
 
     def write(value: Any) -> Any:
         if class_of(value) is not cls:
             raise expected(cls.__name__, value)
-        if cls is Secret and writer.mask:
-            return MASK
         data = write_data(tag, value, *encoders)
         return data if tag.bare else writer.envelope(tag, data)
+
+    return write
+
+
+def _secret(writer: TypedWriter, argument: Any) -> Write:
+    encode = writer.item(argument)
+
+    def write(value: Any) -> Any:
+        if class_of(value) is not Secret:
+            raise expected(Secret.__name__, value)
+        return writer.write_secret(value, argument, encode)
 
     return write
 

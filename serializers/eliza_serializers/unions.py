@@ -11,7 +11,8 @@ from attrs import evolve, frozen
 
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.kinds import Kind, Shape, shape_of
-from eliza_serializers.tags import FLOAT, MAP, OBJECT, TUPLE, Tag, TagTable, class_of
+from eliza_serializers.secret import Secret
+from eliza_serializers.tags import FLOAT, MAP, OBJECT, SEALED, TUPLE, Tag, TagTable, class_of
 
 TagKey = tuple[str, str | None]
 
@@ -123,6 +124,8 @@ def _tagged_member(argument: Any, *, shape: Shape, tags: TagTable) -> Member:
         plain = frozenset(tag.shapes if tag.shape is not object else _ANY_DATA)
         return Member(annotation=argument, kind=shape.kind, classes=(shape.cls,), plain=plain)
     own = frozenset({(tag.name, tag.flag)})
+    if tag.cls is Secret:
+        own |= {(SEALED.name, SEALED.flag)}
     return Member(annotation=argument, kind=shape.kind, classes=(shape.cls,), plain=frozenset(), own=own)
 
 

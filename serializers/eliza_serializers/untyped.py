@@ -10,10 +10,12 @@ from attrs import frozen
 
 from eliza_serializers.errors import Segment, SerializationError, describe
 from eliza_serializers.plain import Plain
-from eliza_serializers.secret import MASK, Secret
+from eliza_serializers.secret import Secret
 from eliza_serializers.tags import (
+    DATA_KEY,
     MAP,
     OBJECT,
+    SEALED,
     TYPE_KEY,
     Decode,
     Encode,
@@ -32,6 +34,12 @@ ReaderFor = Callable[[Any], Callable[[Any], Any]]
 Envelope = Callable[[Tag, Any], Any]
 """Put data under its tag."""
 
+WriteSecret = Callable[[Secret[Any], Any, Encode], Any]
+"""Write a secret, given the declared type of its value and the function that writes that."""
+
+ReadSealed = Callable[[object, Any], Secret[Any]]
+"""Make a secret of the data of a sealed one, given the declared type of its value."""
+
 _CONTAINERS: Final = frozenset({dict, list})
 
 
@@ -39,16 +47,16 @@ _CONTAINERS: Final = frozenset({dict, list})
 class TagWriter:
     """Turn a value into data of a format, tagging what the format does not carry by itself.
 
-    A container that needs no tag is given back itself, not a copy. `envelope` puts data under its tag. With
-    `mask`, secrets become `[SECRET]`.
+    A container that needs no tag is given back itself, not a copy. `envelope` puts data under its tag,
+    `write_secret` says what stands for a secret.
     """
 
     tags: TagTable
     plain: Plain
     envelope: Envelope
     typed: WriterFor
+    write_secret: WriteSecret
     max_depth: int
-    mask: bool = False
 
     def write(self, value: object) -> Any:
         """Write one value; one that has no exact form raises `SerializationError` with its path."""
@@ -75,7 +83,9 @@ class TagWriter:
         tag = self.tags.by_class.get(type(value))
         if tag is None:
             raise _refusal(value)
-        return MASK if self.mask and tag.cls is Secret else self._tagged(tag, value, budget)
+        if isinstance(value, Secret):
+            return self.write_secret(value, Any, self._encoder(Any, budget))
+        return self._tagged(tag, value, budget)
 
     def _write_list(self, items: Any, budget: int) -> list[Any]:
         written: list[Any] = items
@@ -129,6 +139,7 @@ class TagReader:
 
     tags: TagTable
     typed: ReaderFor
+    read_sealed: ReadSealed
 
     def read(self, data: Any) -> Any:
         """Read one value; an unknown tag or malformed data raises `SerializationError` with its path."""
@@ -159,7 +170,9 @@ class TagReader:
     def envelope(self, data: dict[str, Any]) -> Any:
         """Read a tagged value."""
         tag = self.tags.of_envelope(data)
-        return tag.read(data["data"], *map(self._decoder, tag.arguments))
+        if tag is SEALED:
+            return self.read_sealed(data[DATA_KEY], Any)
+        return tag.read(data[DATA_KEY], *map(self._decoder, tag.arguments))
 
     def _decoder(self, argument: Any) -> Decode:
         return self.item if argument is Any else item_converter(self.typed(argument))

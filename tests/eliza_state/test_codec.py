@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 import json
+import uuid
 from typing import Any
 
 import attrs
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eliza_serializers.errors import SerializationError
 from eliza_serializers.json import JsonSerializer
-from eliza_state.codec import decode, encode, register_collections, structure
+from eliza_serializers.secret import Secret
+from eliza_state.codec import PLAIN, decode, encode, register_collections, structure
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.errors import InvalidEvent
 from eliza_state.event import event, event_type
@@ -115,6 +118,69 @@ def test_a_plain_payload_becomes_the_event():
 
 def test_an_older_payload_is_upcast():
     assert Grown(length_cm=150) == decode(event_type(Grown), b'{"length_m": 1.5}', schema_version=1)
+
+
+@attrs.frozen
+class Marks:
+    """What only its declared type can read whole."""
+
+    ids: frozenset[uuid.UUID]
+    pairs: set[tuple[int, str]]
+    places: dict[tuple[int, str], datetime.date]
+    days: Log[datetime.date]
+    owned: Map[uuid.UUID, Place]
+    known: Entities[Place]
+    pin: Secret[str]
+    extra: Any = None
+
+
+@event("marked")
+class OldMarked:
+    marks: Marks
+
+
+@event("marked", version=2, upcasters={1: lambda old: {**old, "is_upcast": True}})
+class Marked:
+    marks: Marks
+    is_upcast: bool
+
+
+def test_what_an_upcaster_leaves_alone_comes_out_as_it_was():
+    key, day = uuid.uuid4(), datetime.date(2024, 5, 1)
+    marks = Marks(
+        ids=frozenset({key}),
+        pairs={(1, "a")},
+        places={(1, "a"): day},
+        days=Log([day]),
+        owned=Map({key: Place("home")}),
+        known=Entities([Place("home")], key="name"),
+        pin=Secret("1234"),
+        extra=(1, {2}, [Map({"a": 1})]),
+    )
+    payload = encode(OldMarked(marks=marks))
+
+    assert Marked(marks=marks, is_upcast=True) == decode(event_type(Marked), payload, schema_version=1)
+
+
+def test_an_upcaster_sees_plain_data():
+    data = PLAIN.plain(
+        b'{"text": "x", "at": "2024-05-01", "tags": {"_type": "Set", "data": ["a"]},'
+        b' "pairs": {"_type": "Set", "data": [[1, "a"]]}, "pin": {"_type": "Secret", "data": "1234"}}'
+    )
+
+    assert {
+        "text": "x",
+        "at": "2024-05-01",
+        "tags": {"a"},
+        "pairs": {"_type": "Set", "data": [[1, "a"]]},
+        "pin": Secret("1234"),
+    } == data
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"a": "\xff"}', b"[" * 100_000])
+def test_plain_data_comes_from_json_alone(text):
+    with pytest.raises(SerializationError):
+        PLAIN.plain(text)
 
 
 def test_a_payload_of_a_newer_version_is_refused():

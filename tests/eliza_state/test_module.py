@@ -375,3 +375,30 @@ def test_the_initial_state_is_the_modules_own():
 def test_a_state_that_sets_nothing_by_name_is_refused():
     with pytest.raises(RegistrationError, match="for 7 override `own_values`"):
         of_kind(int).own_values(7)
+
+
+@pytest.mark.parametrize(
+    ("migrations", "message"),
+    [
+        ({3: dict}, r"Module is at version 3: its migrations are from earlier versions, .* got one from 3"),
+        ({0: dict}, "got one from 0"),
+        ({True: dict}, "got one from True"),
+        ({"1": dict}, "got one from '1'"),
+        ({1: "a step"}, "the migration from version 1 is a function, got 'a step'"),
+        ([dict], "`migrations` maps versions to functions"),
+    ],
+)
+def test_migrations_that_cannot_work_are_refused(migrations, message):
+    module = of_kind(dict[str, int])
+    module.version, module.migrations = 3, migrations
+
+    with pytest.raises(RegistrationError, match=message):
+        check_module(module)
+
+
+@pytest.mark.parametrize("migrations", [{}, {1: dict, 2: dict}, {2: dict}])
+def test_migrations_may_leave_versions_out(migrations):
+    module = of_kind(dict[str, int])
+    module.version, module.migrations = 3, migrations
+
+    check_module(module)

@@ -125,7 +125,11 @@ EVENTS = {
     "tool_server_installed": (workspace.ToolServerInstalled, {"name": "s1", "config": {"url": "a"}}),
     "tool_server_removed": (workspace.ToolServerRemoved, {"name": "s1"}),
     "debug_mode_switched": (workspace.DebugModeSwitched, {"on": True}),
-    "workspace_reset": (workspace.WorkspaceReset, {"position": 1}),
+    "workspace_reset": (workspace.WorkspaceReset, {"position": 7, "last_token": 3}),
+    "workspace_tokens_kept": (
+        workspace.WorkspaceTokensKept,
+        {"last_token": 3, "reset_position": 7},
+    ),
 }
 """Event name → its class and a payload with every field."""
 

@@ -10,9 +10,13 @@ import pytest
 from eliza_modules.approval import ApprovalModule, Approvals
 from eliza_modules.observer import ObserverModule, Observers
 from eliza_modules.run import RunModule, Runs
+from eliza_modules.user import UserModule, UserUpdated
 from eliza_modules.well_known import WellKnownKeys
+from eliza_modules.workspace import WorkspaceModule
+from eliza_modules.workspace_service import Workspace
 from eliza_serializers import Secret
 from eliza_state import StateManager, compose
+from eliza_state.storage import MemoryStorage
 from eliza_state.testing import START, ManualClock
 
 FIXED = ["run:index", "approvals:pending", "approvals:history", "observer:lastRun"]
@@ -167,3 +171,25 @@ async def test_modules_of_a_composition_are_found():
 
         assert ["r1"] == await WellKnownKeys(scope).get("run:index")
         assert 1 == len(await WellKnownKeys(scope).get("approvals:pending"))
+
+
+async def test_the_workspace_of_a_user_has_a_key(clock):
+    async with StateManager.open(modules=[UserModule(), WorkspaceModule()]) as manager:
+        eliza = manager.agent("eliza")
+        ada = Workspace(eliza.user("ada"), manager=manager, keys=MemoryStorage(), clock=clock)
+        await ada.receive("hello", id="m1")
+        await ada.context().memory.set("token", "k-1", secret=True)
+        await eliza.user("bo").dispatch(UserUpdated(name="Bo"))
+        keys = WellKnownKeys(eliza)
+
+        value = await keys.get("agent:workspace:ada")
+        assert ("ada", "hello", AT) == (value["user"], value["queue"][0]["text"], value["queue"][0]["at"])
+        assert "[SECRET]" == value["memory"]["token"]["value"]
+        assert ["agent:workspace:ada"] == await keys.keys()
+        assert await keys.has("agent:workspace:ada")
+
+
+@pytest.mark.parametrize("user", ["nobody", "", "x" * 600])
+async def test_a_workspace_that_is_not_there_has_none(keys, user):
+    assert "no" == await keys.get(f"agent:workspace:{user}", "no")
+    assert not await keys.has(f"agent:workspace:{user}")

@@ -22,7 +22,8 @@ from eliza_modules.workspace import (
     WorkspaceRunRenewed,
 )
 from eliza_modules.workspace_state import WorkspaceState
-from eliza_serializers import Secret
+from eliza_serializers import JsonSerializer, Secret
+from eliza_serializers.sealing import SecretKeys
 from eliza_state.errors import RegistrationError, Rejected
 from eliza_state.testing import TreeDriver
 
@@ -131,8 +132,8 @@ def test_a_second_claim_is_refused_while_the_lease_lasts(ada):
         ada.send(claim(2, at=later(999)))
 
 
-@pytest.mark.parametrize("token", [0, 2])
-def test_a_claim_has_the_next_token(ada, token):
+@pytest.mark.parametrize("token", [0, -1])
+def test_a_claim_has_a_token_above_the_last_one(ada, token):
     ada.send(message("m1"))
 
     with pytest.raises(Rejected, match="the next token is 1"):
@@ -317,6 +318,14 @@ def test_the_same_memory_changes_nothing(ada):
     before = ada.send(stored("city", "Paris"))
 
     assert before is ada.send(stored("city", "Paris", at=later(5)))
+
+
+def test_a_secret_memory_is_kept_where_its_key_is_missing(ada):
+    sealing = JsonSerializer(secrets=SecretKeys({"a": b"k" * 32}))
+    locked = JsonSerializer().decode(sealing.encode(Secret("abc")))
+    state = ada.send(stored("key", locked))
+
+    assert locked == state.memory["key"].value
 
 
 def test_a_text_that_becomes_a_secret_is_a_change(ada):

@@ -76,6 +76,21 @@ async def test_agents_have_workspaces_of_their_own(manager, eliza, following):
     assert ([], [("m1", "hello")]) == (await queue(eliza), await queue(manager.agent("alan")))
 
 
+async def test_what_else_is_the_agents_own_can_be_told(manager, eliza):
+    def is_own(told):
+        return told.event.metadata.get("role") == "assistant"
+
+    async with Followers(manager) as followers:
+        handler = workspace_follower(is_own=is_own)
+        await followers.follow("workspaces", handler, events=[MessageReceived])
+        await talk(eliza).dispatch(message("m1", metadata={"role": "assistant"}))
+        await talk(eliza).dispatch(message("m2", user="eliza"))
+        await followers.settled()
+
+    assert [] == await queue(eliza)
+    assert [("m2", "hello")] == await queue(eliza, "eliza")
+
+
 async def test_what_the_agent_says_itself_is_no_message_for_it(eliza, following):
     await talk(eliza).dispatch(message("m1", user="eliza"))
     await following.settled()

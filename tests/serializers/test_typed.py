@@ -450,3 +450,16 @@ def test_enums_come_back_as_members(kind: Kind, member: Enum):
     typed = kind()
 
     assert typed.decode(typed.encode(member, as_type=type(member)), as_type=type(member)) is member
+
+
+@every_kind
+def test_structure_reads_the_elements_of_a_set_that_is_of_plain_ones(kind: Kind):
+    key = UUID(int=1)
+
+    assert frozenset({key}) == kind().structure(frozenset({str(key)}), frozenset[UUID])
+
+
+@every_kind
+def test_structure_names_the_element_of_a_set_that_does_not_fit(kind: Kind):
+    with pytest.raises(SerializationError, match=r"\$\[0\]: cannot read the data of .UUID"):
+        kind().structure({"no uuid"}, set[UUID])

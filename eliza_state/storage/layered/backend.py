@@ -199,6 +199,13 @@ class LayeredBackend(Backend[V]):
                 raise ValueError(f"{name} holds no copies, but what was stored; only caches can forget")
             await layer.forget()
 
+    async def expunge(self) -> bool:
+        archives = [] if self._layers.archive is None else [self._layers.archive]
+        is_gone = [await layer.call(layer.backend.expunge()) for layer in (self._layers.home, *archives)]
+        for cache in self._layers.caches:
+            await cache.repair()
+        return all(is_gone)
+
     def _named(self, name: str | None) -> list[Layer[Any]]:
         layers: list[Layer[Any]] = [*self._layers.caches, self._layers.home]
         layers += [] if self._layers.archive is None else [self._layers.archive]

@@ -161,6 +161,13 @@ class Database(abc.ABC):
     def maintain(self) -> None:  # noqa: B027  # only files need it
         """Do what the database needs from time to time, between transactions. Raises what they raise."""
 
+    def expunge(self) -> bool:
+        """Have what was deleted gone from the database's files, and tell whether it is.
+
+        Servers see to that themselves, in their own time.
+        """
+        return True
+
     @abc.abstractmethod
     def close(self) -> None:
         """Give the connections back or close them, as they came."""
@@ -168,8 +175,13 @@ class Database(abc.ABC):
 
 def entry_of(key: str, value: Any, version: Any, deadline_ms: Any, ttl_ms: Any) -> Entry[bytes]:
     """Return the entry of a row's columns. Raises `DamagedValue` for those of other types."""
-    if type(value) is bytes and type(version) is int and deadline_ms is None and ttl_ms is None:
-        return Entry(value, version)  # as nearly all are
+    if (
+        type(value) is bytes
+        and type(version) is int
+        and type(deadline_ms) in _NUMBER
+        and type(ttl_ms) in _NUMBER
+    ):
+        return Entry(value, version, deadline_ms, ttl_ms)  # as nearly all are
     if value is not None and type(value) is not bytes:
         raise DamagedValue(key, f"its column holds {type(value).__name__}, not bytes")
     mark = mark_of(key, version, deadline_ms, ttl_ms, value is None)

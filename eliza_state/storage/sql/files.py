@@ -94,7 +94,7 @@ def _borrow(engine: Engine, table: Table, options: Options, closing: ExitStack) 
     reader = _taken(engine, closing)
     _set_up(reader, f"busy_timeout={_READING_WAIT_MS}", "query_only=ON")
     writer = _taken(engine, closing)
-    _set_up(writer, "busy_timeout=0", f"synchronous={options.synchronous}")
+    _set_up(writer, "busy_timeout=0", f"synchronous={options.synchronous}", "secure_delete=ON")
     return Opened(reader, writer, None, True, closing)
 
 

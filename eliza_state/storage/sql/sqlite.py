@@ -213,6 +213,10 @@ class SqliteDatabase(Database):
         # Keys that lie side by side share pages; nobody else tells how many.
         self._density = min(max(pages * _PAGE_BYTES / supposed, _LEAST_DENSITY), 1.0)
 
+    def expunge(self) -> bool:
+        with self._lock, sqlite.translated("empty the log"):
+            return sqlite.empty_log(self._writer)
+
     def close(self) -> None:
         with self._lock, sqlite.translated("close"):
             self._closing.close()

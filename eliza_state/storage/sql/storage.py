@@ -173,6 +173,10 @@ class SqlBackend(Backend[bytes]):
     def _sweep_some(self, session: Session) -> bool:
         return len(self._swept(session, limit=_SWEPT_AT_ONCE)) == _SWEPT_AT_ONCE
 
+    async def expunge(self) -> bool:
+        self._check_writable()
+        return await self._in_thread(self._database.expunge)
+
     async def close(self) -> None:
         self._is_closed = True
         await self._writer.close()

@@ -10,14 +10,13 @@ who can write the store can delete a value, or put back an older one of the same
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import attrs
 
 from eliza_serializers import Secret
+from eliza_serializers.key_ring import KeyRing, Unsealable
 from eliza_state.storage.backend import GONE, Entry, Write
 from eliza_state.storage.encoding import Encoding, Transform
 from eliza_state.storage.errors import DamagedValue, ValueTooLarge
@@ -26,18 +25,6 @@ from eliza_state.storage.storage import Storage
 from eliza_state.storage.walking import KEPT_FAILURES, read_each, walk, wrapped
 from eliza_state.storage.wrapper import Encoded
 
-try:
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-except ImportError as error:
-    raise ImportError(
-        "encryption needs the package `cryptography`: pip install 'eliza-state[encryption]'"
-    ) from error
-
-_KEY_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
-_TAG_BYTES: Final = 16
-_KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _ATTEMPTS: Final = 5
 
 
@@ -63,59 +50,29 @@ class Encryption(Transform):
         current: str | None = None,
         accept_plain: bool = False,
     ) -> None:
-        if not keys:
-            raise ValueError("expected at least one key: a mapping of ids to 32 bytes each")
-        self._ciphers = {key_id: _cipher(key_id, key) for key_id, key in keys.items()}
-        self.current = next(reversed(self._ciphers)) if current is None else current
-        """The id of the key that is written with."""
-        if self.current not in self._ciphers:
-            raise ValueError(f"expected the id of a given key as current, got {current!r}")
+        self._ring = KeyRing(keys, current=current, purpose=self.name)
         self.is_required = not accept_plain
 
     def __repr__(self) -> str:
-        return f"<Encryption {', '.join(self._ciphers)}; current {self.current}>"
+        return f"<Encryption {', '.join(self._ring.ids)}; current {self.current}>"
+
+    @property
+    def current(self) -> str:
+        """The id of the key that is written with."""
+        return self._ring.current
 
     def is_current(self, content: bytes) -> bool:
         """Tell whether sealed content says that it was sealed with the current key."""
-        return content.startswith(f"{self.current}:".encode())
+        return self._ring.is_current(content)
 
     def seal(self, content: bytes, *, key: str) -> bytes | None:
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self.current].encrypt(nonce, content, self._bound(self.current, key))
-        return b"%b:%b%b" % (self.current.encode(), nonce, sealed)
+        return self._ring.seal(content, place=key)
 
     def unseal(self, content: bytes, *, key: str) -> bytes:
-        key_id_bytes, colon, sealed = content.partition(b":")
-        key_id = key_id_bytes.decode("ascii", "replace")
-        if not colon or len(sealed) < _NONCE_BYTES + _TAG_BYTES or not _KEY_ID.fullmatch(key_id):
-            raise DamagedValue(key, "its encrypted content is cut off or damaged")
-        cipher = self._ciphers.get(key_id)
-        if cipher is None:
-            raise DamagedValue(key, f"it was encrypted with key {key_id[:40]!r}, which was not given")
-        bound = self._bound(key_id, key)
         try:
-            return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound)
-        except InvalidTag:
-            raise DamagedValue(
-                key,
-                f"it was changed, moved from another key, or encrypted with another key than {key_id[:40]!r}",
-            ) from None
-
-    def _bound(self, key_id: str, key: str) -> bytes:
-        """Return what the ciphertext is bound to. Name and id hold no colon, so no two are the same."""
-        return f"{self.name}:{key_id}:{key}".encode()
-
-
-def _cipher(key_id: str, key: bytes | Secret[bytes]) -> AESGCM:
-    if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
-        raise ValueError(f"a key's id is of lower-case letters, digits, `_` and `-`, got {key_id!r}")
-    revealed = key.reveal() if isinstance(key, Secret) else key
-    # What came is not shown in either message: it may be a key, if not of the right kind.
-    if not isinstance(revealed, bytes):
-        raise TypeError(f"key {key_id!r} is to be bytes, got {type(revealed).__name__}")
-    if len(revealed) != _KEY_BYTES:
-        raise ValueError(f"key {key_id!r} is to be {_KEY_BYTES} bytes long, got {len(revealed)}")
-    return AESGCM(revealed)
+            return self._ring.unseal(content, place=key)
+        except Unsealable as error:
+            raise DamagedValue(key, error.reason) from None
 
 
 @attrs.frozen

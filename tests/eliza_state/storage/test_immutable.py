@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 from eliza_serializers import JsonSerializer, Secret
+from eliza_serializers.sealing import SecretKeys
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.storage.immutable import WrittenForm, is_immutable, kept, size_of
 
@@ -68,6 +69,12 @@ CHANGING = [
     Frozen((1, {})), Changing(1), Secret([1]), Map({"a": []}), Log([1, {}]), types.SimpleNamespace(),
     Text("a"), lambda: None, types.MappingProxyType({}), Colour,
 ]  # fmt: skip
+
+
+def test_a_secret_that_was_read_sealed_is_not_opened_to_find_out():
+    content = JsonSerializer(secrets=SecretKeys({"a": b"k" * 32})).encode(Secret([1]))
+
+    assert is_immutable(JsonSerializer().decode(content))
 
 
 @pytest.mark.parametrize("value", FIXED, ids=lambda value: type(value).__name__)

@@ -128,7 +128,8 @@ def test_a_key_file_that_is_no_text_is_told(folder: Path) -> None:
 
 
 def test_it_is_told_what_to_install(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "eliza_state.storage.wrappers.encryption")
+    for name in ("eliza_state.storage.wrappers.encryption", "eliza_serializers.key_ring"):
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
 
     result = store("get", "a", "--key-file", key_file)

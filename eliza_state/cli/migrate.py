@@ -1,0 +1,92 @@
+"""Showing what today's modules make of a store that older ones have filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from eliza_state.cli.progress import progress_bar
+from eliza_state.cli.terminal import one_line, put
+from eliza_state.migration import EventFigures, MigrationReport, Progress, SliceFigures, examine
+from eliza_state.path import Path
+from eliza_state.portal import SyncStateManager
+from eliza_state.slice_migration import Use
+
+
+def run_migration(manager: SyncStateManager, *, sample: int | None, write: bool) -> MigrationReport:
+    """Examine a store, with a bar on standard error where that is a terminal."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with progress_bar(console) as bar:
+        task = bar.add_task("", total=None, lines="")
+
+        def told(progress: Progress) -> None:
+            bar.update(
+                task,
+                description=progress.doing,
+                completed=progress.done,
+                total=progress.total,
+                lines=f"{progress.done:,}",
+            )
+
+        return manager.run(lambda it: examine(it, sample=sample, write=write, told=told))
+
+
+def show_report(report: MigrationReport, console: Console, *, wrote: bool) -> None:
+    """Print the records by event and version, the stored slices by module and version, and the faults."""
+    records = sum(event.records for event in report.events)
+    put(console, Text(f"records: {records:,} up to position {report.position:,}", "bold"))
+    for event in report.events:
+        put(console, f"  {_event(event)}")
+        for failure in event.failures:
+            where = failure.path.encode() or "the root"
+            put(console, Text(f"    {failure.position} at {where}: {one_line(failure.reason)}", "yellow"))
+    put(console, Text("snapshots", "bold"))
+    for one in report.slices:
+        put(console, f"  {_slice(one)}")
+    if report.unusable:
+        put(console, f"  {report.unusable:,} damaged or of another journal: the records take their place")
+    for line in _faults(report):
+        put(console, Text(line, "yellow"))
+    if wrote:
+        put(console, f"{report.written:,} scopes were given snapshots by today's modules")
+
+
+def _event(event: EventFigures) -> str:
+    name = event.event or "(damaged)"
+    if event.known is None and event.event:
+        return f"{name} v{event.schema_version}: {event.records:,}, which no module handles"
+    parts = [f"{event.records:,}"]
+    parts += [f"{event.upcast:,} upcast to v{event.known}"] if event.upcast else []
+    parts += [f"{event.failed:,} cannot be read"] if event.failed else []
+    return f"{name} v{event.schema_version}: {', '.join(parts)}"
+
+
+def _slice(one: SliceFigures) -> str:
+    text = f"{one.module} v{one.version}: {one.snapshots:,} {one.use.value}"
+    if one.use is not Use.MIGRATED:
+        return text
+    text += f" to v{one.known}, {one.checked:,} compared with the records"
+    return f"{text}, {one.failed:,} failed or differ" if one.failed else text
+
+
+def _faults(report: MigrationReport) -> Iterator[str]:
+    for fault in report.faults:
+        where = fault.path.encode() or "the root"
+        yield f"{fault.module} v{fault.version} of {where} at position {fault.position}:"
+        yield from (f"  {one_line(line)}" for line in fault.reason.splitlines())
+
+
+def report_json(report: MigrationReport) -> bytes:
+    """Return a report as one JSON object, with paths in their text form and uses by name."""
+    return msgspec.json.encode({**attrs.asdict(report, value_serializer=_plain), "is_good": report.is_good})
+
+
+def _plain(_owner: object, _field: object, value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.encode()
+    return value.name.lower() if isinstance(value, Use) else value
