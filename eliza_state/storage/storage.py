@@ -90,7 +90,10 @@ class Storage(Generic[V]):
 
     async def get(self, key: str, default: D | None = None) -> V | D | None:
         """Return the value of a key, or `default` if it does not exist."""
-        entry = self._at_hand(key)
+        # A key without these two is its own escaped form as far as a look-up goes: no full key holds what
+        # else would be escaped.
+        is_plain = type(key) is str and "/" not in key and "%" not in key
+        entry = self._backend.at_hand(self._space + key) if is_plain else None
         if entry is None:
             full = full_key(self._space, key)
             entry = (await self._backend.read((full,))).get(full)
@@ -101,13 +104,6 @@ class Storage(Generic[V]):
         if entry.deadline_ms is not None and entry.deadline_ms <= self._backend.now_ms:
             return default
         return entry.value
-
-    def _at_hand(self, key: str) -> Entry[V] | None:
-        # A key without these two is its own escaped form as far as a look-up goes: no full key holds what
-        # else would be escaped.
-        if type(key) is not str or "/" in key or "%" in key:
-            return None
-        return self._backend.at_hand(self._space + key)
 
     async def entry(self, key: str) -> Entry[V] | None:
         """Return value, version and times of a key; `None` if it does not exist."""
@@ -139,7 +135,7 @@ class Storage(Generic[V]):
         exist; else `StaleValue` is raised.
         """
         write = self._write(key, value, ttl_ms, expected_version)
-        written = (await self._commit((write,)))[0]
+        written = (await self._backend.write((write,)))[0]
         return self._version(key, write, written)
 
     def _write(
@@ -154,9 +150,6 @@ class Storage(Generic[V]):
         ttl = self._ttl_ms if ttl_ms is UNSET else check_ttl(ttl_ms)
         deadline_ms = None if ttl is None else self._backend.now_ms + ttl
         return Write(full_key(self._space, key), value, deadline_ms, ttl, expected)
-
-    async def _commit(self, writes: Sequence[Write[V]]) -> Sequence[Written]:
-        return await self._backend.write(writes)
 
     async def _newest(self, full: str) -> Entry[V] | None:
         return (await self._live((full,))).get(full)
@@ -179,7 +172,7 @@ class Storage(Generic[V]):
 
     async def _write_tombstone(self, key: str, full: str, expected: int) -> None:
         write = Write[V](full, GONE, self._backend.now_ms + TOMBSTONE_MS, TOMBSTONE_MS, expected)
-        self._version(key, write, (await self._commit((write,)))[0])
+        self._version(key, write, (await self._backend.write((write,)))[0])
 
     async def touch(self, key: str) -> bool:
         """Roll a key's deadline on by its time to live, and tell whether the key exists."""
@@ -230,7 +223,7 @@ class Storage(Generic[V]):
         write = self._write(key, after, ttl_ms, expected)
         if entry is not None and ttl_ms is UNSET:
             write = write._replace(deadline_ms=entry.deadline_ms, ttl_ms=entry.ttl_ms, keeps_deadline=True)
-        self._version(key, write, (await self._commit((write,)))[0])
+        self._version(key, write, (await self._backend.write((write,)))[0])
         return after
 
     # many keys
@@ -251,7 +244,7 @@ class Storage(Generic[V]):
     async def set_many(self, values: Mapping[str, V], *, ttl_ms: TimeToLive = UNSET) -> None:
         """Store several values; atomic for each key, and where the backend has transactions for all."""
         if writes := [self._write(key, value, ttl_ms) for key, value in values.items()]:
-            await self._commit(writes)
+            await self._backend.write(writes)
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove several keys and return how many of them existed."""

@@ -38,11 +38,8 @@ class Breaker:
         self._in_a_row = 0
         self._opened_at_s = 0.0
         self._trying = False
-
-    @property
-    def is_closed(self) -> bool:
+        self.is_closed = True
         """Whether calls go through as usual."""
-        return self._in_a_row < self._failures
 
     @property
     def permits(self) -> bool:
@@ -52,7 +49,7 @@ class Breaker:
         return not self._trying and (self._monotonic() - self._opened_at_s) * 1_000 >= self._pause_ms
 
     def begin(self) -> None:
-        """Say that a call goes through."""
+        """Say that a call goes through; while it is closed this need not be said."""
         self._trying = not self.is_closed
 
     def succeeded(self) -> None:
@@ -60,10 +57,12 @@ class Breaker:
         self._in_a_row = 0
         self._pause_ms = self._first_pause_ms
         self._trying = False
+        self.is_closed = True
 
     def failed(self) -> None:
         """Say that a call failed."""
         self._in_a_row += 1
+        self.is_closed = self._in_a_row < self._failures
         if self.is_closed:
             return
         if self._trying:

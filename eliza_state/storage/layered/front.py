@@ -44,18 +44,12 @@ class Front(Generic[V]):
         slot = self._slots.get(key)
         if slot is None or slot.fresh_until_ms <= now_ms:
             return None
-        entry: Entry[Any] = slot.entry
-        if entry.deadline_ms is not None and entry.deadline_ms <= now_ms:
-            return None
-        return None if self._was_turned_back(now_ms) else entry
-
-    def _was_turned_back(self, now_ms: int) -> bool:
-        """Tell whether the clock was turned back, and forget all copies if it was."""
-        turned_back = now_ms < self._latest_ms
-        if turned_back:
+        if now_ms < self._latest_ms:  # somebody has turned the clock back
             self.forget()
+            self._latest_ms = now_ms
+            return None
         self._latest_ms = now_ms
-        return turned_back
+        return slot.entry
 
     def get(self, key: str, *, now_ms: int) -> Entry[V] | None:
         """Return the copy of a key with its value as readers get it; it becomes the most recently used."""
@@ -64,9 +58,10 @@ class Front(Generic[V]):
             return None
         self.hits += 1
         self._slots.move_to_end(key)
-        held, version, deadline_ms, ttl_ms = entry
+        held = entry.value
         if type(held) is WrittenForm:
-            return Entry(self._encoding.remade(held, key=key), version, deadline_ms, ttl_ms)
+            value = self._encoding.remade(held, key=key)
+            return Entry(value, entry.version, entry.deadline_ms, entry.ttl_ms)
         return entry
 
     def hold(
@@ -79,7 +74,11 @@ class Front(Generic[V]):
         now_ms: int,
     ) -> None:
         """Hold a copy, given its written form and its value, unless one of a higher version is there."""
-        self._was_turned_back(now_ms)
+        if self._max_age_ms == 0:
+            return
+        if now_ms < self._latest_ms:
+            self.forget()
+        self._latest_ms = now_ms
         slot = self._slots.get(key)
         if slot is not None and slot.entry.version > entry.version:
             return
@@ -90,12 +89,15 @@ class Front(Generic[V]):
             assert value is not GONE
             held = value if self._share else kept(value, content)
             size_bytes += size_of(held, content)
+        fresh_until_ms = FOREVER_MS if self._max_age_ms is None else confirmed_at_ms + self._max_age_ms
+        if entry.deadline_ms is not None:
+            fresh_until_ms = min(fresh_until_ms, entry.deadline_ms)
         self._table.put(
             key,
             Entry(held, entry.version, entry.deadline_ms, entry.ttl_ms),
             size_bytes=size_bytes,
             now_ms=now_ms,
-            fresh_until_ms=FOREVER_MS if self._max_age_ms is None else confirmed_at_ms + self._max_age_ms,
+            fresh_until_ms=fresh_until_ms,
         )
 
     def drop(self, key: str, *, below: int | None = None) -> None:

@@ -13,7 +13,7 @@ from eliza_state.problems import Problem, Problems
 from eliza_state.storage.backend import Backend
 from eliza_state.storage.errors import DamagedValue, OutcomeUnknown
 from eliza_state.storage.layered.breaker import Breaker, LayerDown
-from eliza_state.storage.layered.limit import CallLimit
+from eliza_state.storage.time_limit import TimeLimits
 
 B = TypeVar("B", bound=Backend[bytes])
 R = TypeVar("R")
@@ -55,7 +55,7 @@ class Layer(Generic[B]):
         self.problems = problems
         self._role = role
         self.timeout_s = timeout_ms / 1_000
-        self._limit = CallLimit(self.timeout_s)
+        self._limits = TimeLimits()
         self.hits = 0
         self.misses = 0
         self._failures = 0
@@ -86,13 +86,11 @@ class Layer(Generic[B]):
         lock that somebody holds (`Busy`), and what the caller did wrong, is no failure of the layer. That it
         begins to be left alone, and that it answers again, is reported as a problem.
         """
-        if not self.breaker.permits:
-            _close(awaitable)
-            self._skipped += 1
-            raise LayerDown(f"{self.name} has failed repeatedly; it is tried again in a while")
-        self.breaker.begin()
+        if not self.breaker.is_closed:
+            self._try(awaitable)
         try:
-            answer = await self._limit.answer(awaitable)
+            with self._limits.within(self.timeout_s):
+                answer = await awaitable
         except TimeoutError:
             kind = OutcomeUnknown if writes else StoreError
             late = kind(f"{self.name} did not answer within {self.timeout_s * 1_000:g} ms")
@@ -115,6 +113,15 @@ class Layer(Generic[B]):
         self._succeed()
         return answer
 
+    def _try(self, awaitable: Awaitable[object]) -> None:
+        """Let a call through to try, or drop it and raise `LayerDown`."""
+        if not self.breaker.permits:
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            self._skipped += 1
+            raise LayerDown(f"{self.name} has failed repeatedly; it is tried again in a while")
+        self.breaker.begin()
+
     def _succeed(self) -> None:
         if not self.breaker.is_closed:
             self.problems.report(Problem("layer", f"{self.name} answers again"))
@@ -127,8 +134,3 @@ class Layer(Generic[B]):
         if was_closed and not self.breaker.is_closed:
             message = f"{self.name} is passed over until it answers again: {error}"
             self.problems.report(Problem("layer", message, error=error))
-
-
-def _close(awaitable: Awaitable[object]) -> None:
-    if asyncio.iscoroutine(awaitable):
-        awaitable.close()

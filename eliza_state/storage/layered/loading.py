@@ -3,69 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
 Load: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, T]]]
 """Return what there is of keys; a key that is missing is left out."""
 
+_Outcome: TypeAlias = asyncio.Future[Mapping[str, T] | None]
+"""What came of a load; `None` when it was cancelled."""
+
 
 class Loads(Generic[T]):
     """Share what is being loaded among those who wait for it.
 
-    A load goes on when those who wait for it are cancelled. `reached` tells the version that a key is known
-    to have reached while it is watched, so that an older one is not kept.
+    Who asks first loads; when they are cancelled, those who wait for them load again. `reached` tells the
+    version that a key is known to have reached while it is watched, so that an older one is not kept.
     """
 
     def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[Mapping[str, T]]] = {}
-        self._watched: Counter[str] = Counter()
+        self._loading: dict[str, _Outcome[T]] = {}
+        self._watched: dict[str, int] = {}
         self._floors: dict[str, int] = {}
 
     async def get(self, keys: Sequence[str], load: Load[T]) -> dict[str, T]:
         """Return what there is of keys, joining loads under way. Raises what the load raises."""
         loop = asyncio.get_running_loop()
-        mine = [key for key in keys if not self._is_loading(key, loop)]
-        if mine:
-            task = loop.create_task(self._run(mine, load))
-            self._tasks.update(dict.fromkeys(mine, task))
-        found: dict[str, T] = {}
-        for task in {self._tasks[key]: None for key in keys}:
-            found.update(await asyncio.shield(task))
-        return {key: found[key] for key in keys if key in found}
+        joined = {key: self._loading[key] for key in keys if self._is_loading(key, loop)}
+        mine = [key for key in keys if key not in joined]
+        found = dict(await self._load(mine, load, loop)) if mine else {}
+        for outcome in set(joined.values()):
+            theirs = [key for key, other in joined.items() if other is outcome]
+            # Shielded: the outcome is for others as well.
+            loaded = await asyncio.shield(outcome)
+            if loaded is None:
+                loaded = await self.get(theirs, load)
+            found.update({key: loaded[key] for key in theirs if key in loaded})
+        return found
 
     def _is_loading(self, key: str, loop: asyncio.AbstractEventLoop) -> bool:
-        task = self._tasks.get(key)
-        # One of an event loop that was stopped in the middle never ends.
-        return task is not None and task.get_loop() is loop
+        outcome = self._loading.get(key)
+        # One of an event loop that was stopped in the middle never comes.
+        return outcome is not None and outcome.get_loop() is loop
 
-    async def _run(self, keys: Sequence[str], load: Load[T]) -> Mapping[str, T]:
-        task = asyncio.current_task()
-        assert task is not None
-        task.add_done_callback(_retrieve)
+    async def _load(
+        self, keys: Sequence[str], load: Load[T], loop: asyncio.AbstractEventLoop
+    ) -> Mapping[str, T]:
+        outcome: _Outcome[T] = loop.create_future()
+        self._loading.update(dict.fromkeys(keys, outcome))
         try:
-            return await load(keys)
+            loaded = await load(keys)
+        except Exception as error:
+            outcome.set_exception(error)
+            outcome.exception()  # perhaps nobody waits for it, and asyncio would complain
+            raise
+        except BaseException:
+            outcome.set_result(None)
+            raise
+        else:
+            outcome.set_result(loaded)
+            return loaded
         finally:
             for key in keys:
-                if self._tasks.get(key) is task:
-                    del self._tasks[key]
+                if self._loading.get(key) is outcome:
+                    del self._loading[key]
 
-    @contextlib.contextmanager
-    def watching(self, keys: Sequence[str]) -> Generator[None]:
-        """Remember which versions keys reach while they are read."""
-        self._watched.update(keys)
-        try:
-            yield
-        finally:
-            self._watched.subtract(keys)
-            for key in keys:
-                if self._watched[key] <= 0:
-                    del self._watched[key]
-                    self._floors.pop(key, None)
+    def watching(self, keys: Sequence[str]) -> Watch:
+        """Remember which versions keys reach while they are read, inside what is returned."""
+        return Watch(keys, self._watched, self._floors)
 
     def reached(self, key: str, version: int) -> None:
         """Say that a key has reached a version, to those who read it just now."""
@@ -79,12 +85,28 @@ class Loads(Generic[T]):
     async def settle(self) -> None:
         """Wait until nothing is being loaded."""
         loop = asyncio.get_running_loop()
-        tasks = {task for task in self._tasks.values() if task.get_loop() is loop}
-        if tasks:
-            await asyncio.wait(tasks)
+        outcomes = {outcome for outcome in self._loading.values() if outcome.get_loop() is loop}
+        if outcomes:
+            await asyncio.wait(outcomes)
 
 
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Look at the error of a load that nobody waits for any more, so that asyncio does not complain."""
-    if not task.cancelled():
-        task.exception()
+class Watch:
+    """Watch keys, as one of those who do."""
+
+    __slots__ = ("_floors", "_keys", "_watched")
+
+    def __init__(self, keys: Sequence[str], watched: dict[str, int], floors: dict[str, int]) -> None:
+        self._keys = keys
+        self._watched = watched
+        self._floors = floors
+
+    def __enter__(self) -> None:
+        for key in self._keys:
+            self._watched[key] = self._watched.get(key, 0) + 1
+
+    def __exit__(self, *raised: object) -> None:
+        for key in self._keys:
+            self._watched[key] -= 1
+            if not self._watched[key]:
+                del self._watched[key]
+                self._floors.pop(key, None)

@@ -34,6 +34,7 @@ class LayeredReading(Generic[V]):
         self._front = layers.front
         self._own = layers.own
         self._clock = clock
+        self._is_inline = not layers.caches and layers.home.backend.is_inline
         self.loads: Final = Loads[Entry[V]]()
         """What is being read just now."""
         self.doubts: Final = Doubts(lasting_ms=2 * LATEST_PROMOTION_MS)
@@ -44,11 +45,26 @@ class LayeredReading(Generic[V]):
         """How many keys were not in memory when they were read."""
 
     def at_hand(self, key: str) -> Entry[V] | None:
-        """Return what memory holds of a key."""
+        """Return what there is of a key without any waiting: in memory, or in a home that is read inline."""
         now_ms = self._clock() // 1_000
         entry = self._front.get(key, now_ms=now_ms)
-        if entry is not None:
-            return entry
+        if entry is None:
+            entry = self._of_own(key, now_ms)
+        if entry is None and self._is_inline:
+            entry = self._at_home(key, now_ms)
+        return entry
+
+    def _at_home(self, key: str, now_ms: int) -> Entry[V] | None:
+        # Nobody else runs meanwhile, so there is nothing to share with other tasks.
+        home = self._layers.home
+        entry = home.backend.at_hand(key)
+        if entry is None or not entry.is_live(now_ms):
+            return None
+        self.misses += 1
+        home.count(hits=1, asked=1)
+        return self._fill({key: Copy(entry, now_ms, False)}, generation=self._front.generation)[key]
+
+    def _of_own(self, key: str, now_ms: int) -> Entry[V] | None:
         own = self._own.at_hand(key)
         # A dead one says nothing: another process may have given the key a home since.
         return own if own is not None and own.is_live(now_ms) else None
@@ -57,8 +73,9 @@ class LayeredReading(Generic[V]):
         """Return what there is of keys, from the nearest layer that can be trusted."""
         found: dict[str, Entry[V]] = {}
         missing: list[str] = []
+        now_ms = self._clock() // 1_000
         for key in keys:
-            entry = self.at_hand(key)
+            entry = self._front.get(key, now_ms=now_ms) or self._of_own(key, now_ms)
             if entry is None:
                 missing.append(key)
             else:
@@ -76,21 +93,20 @@ class LayeredReading(Generic[V]):
     async def _load(self, keys: Sequence[str]) -> dict[str, Entry[V]]:
         self.misses += len(keys)
         found: dict[str, Entry[V]] = {}
-        if not self._layers.caches and self._layers.home.backend.is_inline:
-            # Nobody else runs meanwhile, so there is nothing to share with other tasks.
-            found, keys = await self._fetch_inline(keys)
-            if not keys or self._layers.archive is None:
+        if self._is_inline:
+            entries = await self._layers.home.backend.read(keys)
+            found = self._fill_from_home(entries, asked=len(keys))
+            if self._layers.archive is None or len(entries) == len(keys):
                 return found
+            keys = [key for key in keys if key not in entries]
         loaded = await self.loads.get(keys, self._fetch)
         return {**found, **{key: self._newer(key, entry) for key, entry in loaded.items()}}
 
-    async def _fetch_inline(self, keys: Sequence[str]) -> tuple[dict[str, Entry[V]], list[str]]:
+    def _fill_from_home(self, entries: Mapping[str, Entry[bytes]], *, asked: int) -> dict[str, Entry[V]]:
         now_ms = self._clock() // 1_000
-        entries = await self._layers.home.backend.read(keys)
         live = {key: Copy(entry, now_ms, False) for key, entry in entries.items() if entry.is_live(now_ms)}
-        self._layers.home.count(hits=len(live), asked=len(keys))
-        absent = [key for key in keys if key not in entries]
-        return self._fill(live, generation=self._front.generation), absent
+        self._layers.home.count(hits=len(live), asked=asked)
+        return self._fill(live, generation=self._front.generation)
 
     def _newer(self, key: str, entry: Entry[V]) -> Entry[V]:
         """Return what memory holds of a key by now, if that is newer than what a shared load found."""
@@ -176,22 +192,28 @@ class LayeredReading(Generic[V]):
         """Return the values of what was found, and hold them in memory."""
         values: dict[str, Entry[V]] = {}
         now_ms = self._clock() // 1_000
-        for key, (entry, confirmed_at_ms, is_own) in found.items():
+        for key, (entry, copied_at_ms, is_own) in found.items():
             content, version, deadline_ms, ttl_ms = entry
             if content is GONE:
                 continue
             value = self._layers.encoding.decode(content, key=key)
             values[key] = Entry(value, version, deadline_ms, ttl_ms)
             if generation == self._front.generation and version >= self.loads.floor(key):
-                self.hold(key, entry, value, confirmed_at_ms=now_ms if is_own else confirmed_at_ms)
+                confirmed_at_ms = now_ms if is_own else copied_at_ms
+                self.hold(key, entry, value, confirmed_at_ms=confirmed_at_ms, now_ms=now_ms)
         return values
 
     def hold(
-        self, key: str, entry: Entry[bytes], value: V | Literal[Gone.GONE], *, confirmed_at_ms: int
+        self,
+        key: str,
+        entry: Entry[bytes],
+        value: V | Literal[Gone.GONE],
+        *,
+        confirmed_at_ms: int,
+        now_ms: int,
     ) -> None:
         """Hold what is at home in memory, unless the key is in doubt."""
         if key not in self.doubts:
-            now_ms = self._clock() // 1_000
             self._front.hold(key, entry, value, confirmed_at_ms=confirmed_at_ms, now_ms=now_ms)
 
     async def look(self, keys: Sequence[str]) -> dict[str, Mark]:

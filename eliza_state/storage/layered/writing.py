@@ -16,7 +16,7 @@ from eliza_state.errors import StoreError
 from eliza_state.storage.backend import Entry, Mark, Write, Written
 from eliza_state.storage.errors import OtherHome, OutcomeUnknown, Unsupported
 from eliza_state.storage.layered.archiving import Archiving
-from eliza_state.storage.layered.cache_layer import copy_of
+from eliza_state.storage.layered.cache_layer import CacheLayer, copy_of
 from eliza_state.storage.layered.layer import Layer
 from eliza_state.storage.layered.layers import Layers
 from eliza_state.storage.layered.options import CACHED, VOLATILE, PersistOptions
@@ -35,6 +35,9 @@ class LayeredWriting(Generic[V]):
         self._layers = layers
         self._front = layers.front
         self._own = layers.own
+        self._own_slots = layers.own.table.slots
+        self._owner = layers.owner
+        self._is_alone = not layers.caches and layers.archive is None
         self._reading = reading
         self._clock = clock
         self.archiving: Final = Archiving(layers.archive, clock=clock)
@@ -50,10 +53,9 @@ class LayeredWriting(Generic[V]):
         Raises `OtherHome` for a key that lives further down, or further up and is to be archived under a
         condition; `Unsupported` where there is no such layer; `NotArchived`.
         """
-        owned = await self._owned(writes, options)
-        above = await self._above(
-            {write.key for write in writes if write.expected is not None}, owned, options
-        )
+        owned = {} if self._owner is None else await self._owned(self._owner, writes, options)
+        compared = {write.key for write in writes if write.expected is not None}
+        above = await self._above(compared, owned, options) if compared else {}
         if not above:
             return await self._write(writes, options, owned)
         if options.archive:
@@ -68,10 +70,11 @@ class LayeredWriting(Generic[V]):
                 written.update(zip(at, outcomes, strict=True))
         return [written[number] for number in range(len(writes))]
 
-    async def _owned(self, writes: Sequence[Write[V]], options: PersistOptions) -> Mapping[str, Entry[bytes]]:
+    async def _owned(
+        self, owner: CacheLayer, writes: Sequence[Write[V]], options: PersistOptions
+    ) -> Mapping[str, Entry[bytes]]:
         """Return what is the cache's own and alive, among what may have to be compared or taken home."""
-        owner = self._layers.owner
-        if owner is None or options.volatile:
+        if options.volatile:
             return {}
         try:
             copies = await owner.call(owner.backend.read_copies(list({write.key: None for write in writes})))
@@ -89,7 +92,7 @@ class LayeredWriting(Generic[V]):
         self, keys: set[str], owned: Mapping[str, Entry[bytes]], options: PersistOptions
     ) -> dict[str, PersistOptions]:
         """Return those of the keys that live further up than the options say, with where that is."""
-        if options.volatile or not keys:
+        if options.volatile:
             return {}
         now_ms = self._now_ms
         above = {key: CACHED for key in keys & owned.keys() if options.persistent}
@@ -104,8 +107,9 @@ class LayeredWriting(Generic[V]):
         contents = [encoded(write, self._layers.encoding) for write in writes]
         if not options.persistent:
             return await self._write_cache(writes, contents, owned)
-        mine = {write.key: owned[write.key] for write in writes if write.key in owned}
-        return await self.write_home(writes, contents, owned=mine, archive=options.archive)
+        if owned:
+            owned = {write.key: owned[write.key] for write in writes if write.key in owned}
+        return await self.write_home(writes, contents, owned=owned, archive=options.archive)
 
     # in this process, and in the cache
 
@@ -132,7 +136,8 @@ class LayeredWriting(Generic[V]):
         keys = [write.key for write in writes]
         await self._refuse([key for key in keys if key not in owned])
         written = await self.change(keys, cache, cache.backend.write(contents))
-        await self._left(writes, written)
+        if self._own_slots:
+            await self._left(writes, written)
         self._hold(writes, contents, written)
         return written
 
@@ -147,8 +152,6 @@ class LayeredWriting(Generic[V]):
 
     async def _left(self, writes: Sequence[Write[V]], written: Sequence[Written]) -> None:
         """Forget what this process had of its own of keys that were stored further down."""
-        if not self._own.table.slots:
-            return
         pairs = zip(writes, written, strict=True)
         await self._own.remove([write.key for write, outcome in pairs if outcome.is_stored])
 
@@ -194,10 +197,13 @@ class LayeredWriting(Generic[V]):
                 written = await self._store(contents)
         else:
             written = await self._store(contents)
-        await self._left(writes, written)
-        copies = self._hold(writes, contents, written)
-        await self._tell(copies)
-        await self.archiving.follow(copies, archived=archive)
+        if self._own_slots:
+            await self._left(writes, written)
+        self._hold(writes, contents, written)
+        if not self._is_alone:
+            copies = _copies(contents, written)
+            await self._tell(copies)
+            await self.archiving.follow(copies, archived=archive)
         return written
 
     async def _store(self, contents: Sequence[Write[bytes]]) -> Sequence[Written]:
@@ -225,9 +231,9 @@ class LayeredWriting(Generic[V]):
             await self._write_at_home(copies)
         return bool(copies)
 
-    async def _write_at_home(self, contents: Sequence[Write[bytes]]) -> Sequence[Written]:
+    def _write_at_home(self, contents: Sequence[Write[bytes]]) -> Awaitable[Sequence[Written]]:
         home = self._layers.home
-        return await self.change([write.key for write in contents], home, home.backend.write(contents))
+        return self.change([write.key for write in contents], home, home.backend.write(contents))
 
     async def change(self, keys: Sequence[str], layer: Layer[Any], change: Awaitable[R]) -> R:
         """Await a change of keys where they live; whatever may still land leaves them in doubt."""
@@ -248,22 +254,18 @@ class LayeredWriting(Generic[V]):
 
     def _hold(
         self, writes: Sequence[Write[V]], contents: Sequence[Write[bytes]], written: Sequence[Written]
-    ) -> list[Write[bytes]]:
-        """Hold in memory what was stored, and return it as copies for the caches."""
-        copies: list[Write[bytes]] = []
+    ) -> None:
+        """Hold in memory what was stored."""
         now_ms = self._now_ms
         for write, content, (version, is_stored) in zip(writes, contents, written, strict=True):
             key = write.key
             self._reading.loads.reached(key, version)
-            if is_stored:
-                copies.append(content._replace(expected=None, version=version, keeps_deadline=False))
             if is_stored and not (write.keeps_deadline and write.deadline_ms is not None):
                 entry = Entry(content.value, version, write.deadline_ms, write.ttl_ms)
-                self._reading.hold(key, entry, write.value, confirmed_at_ms=now_ms)
+                self._reading.hold(key, entry, write.value, confirmed_at_ms=now_ms, now_ms=now_ms)
             else:
                 # Where somebody has touched the entry, its deadline is later than it is known to be here.
                 self._front.drop(key, below=version)
-        return copies
 
     async def _tell(self, copies: Sequence[Write[bytes]]) -> None:
         if not copies:
@@ -275,6 +277,15 @@ class LayeredWriting(Generic[V]):
             for cache in self._layers.caches:
                 cache.distrust([copy.key for copy in copies])
             raise
+
+
+def _copies(contents: Sequence[Write[bytes]], written: Sequence[Written]) -> list[Write[bytes]]:
+    """Return what was stored as copies, each under its version."""
+    return [
+        content._replace(expected=None, version=version, keeps_deadline=False)
+        for content, (version, is_stored) in zip(contents, written, strict=True)
+        if is_stored
+    ]
 
 
 def _refuse_live(marks: Mapping[str, Mark], *, now_ms: int) -> None:

@@ -25,7 +25,7 @@ from redis.exceptions import (
 )
 
 from eliza_state.errors import StoreError
-from eliza_state.storage.redis.time_limit import TimeLimit
+from eliza_state.storage.time_limit import TimeLimits
 
 Command: TypeAlias = tuple[bytes | str | int, ...]
 """A command's name and its arguments."""
@@ -88,8 +88,10 @@ class Pool:
         self.where = where
         self._pool: Any = pool
         self._owned = owned
+        self._limits = TimeLimits()
         self._turns = asyncio.Semaphore(min(MAX_CONNECTIONS, pool.max_connections))
         self._answered_at_s = 0.0
+        self._is_closed = False
 
     async def exchange(self, commands: Sequence[Command], *, until_s: float) -> list[Any]:
         """Send commands together and return the answer to each; until a time of the event loop's clock.
@@ -105,14 +107,14 @@ class Pool:
             else:
                 await self._turns.acquire()
             try:
-                async with TimeLimit(until_s):
+                with self._limits.until(until_s):
                     connection = await self._pool.get_connection()
                     try:
                         is_sent = True
                         await _sent(connection.send_packed_command(connection.pack_commands(commands)))
                         await self._receive(connection, len(commands), answers)
                     finally:
-                        await self._pool.release(connection)
+                        await self._release(connection)
             finally:
                 self._turns.release()
         except TimeoutError:
@@ -124,6 +126,11 @@ class Pool:
             return answers
         kind = Unanswered if is_sent else Unsent
         return answers + [kind(problem) for _ in range(len(commands) - len(answers))]
+
+    async def _release(self, connection: Any) -> None:
+        await self._pool.release(connection)
+        if self._is_closed:  # since this one began to connect: it was not among those that were closed
+            await connection.disconnect(nowait=True)
 
     async def _receive(self, connection: Any, count: int, answers: list[Any]) -> None:
         for _ in range(count):
@@ -147,7 +154,7 @@ class Pool:
         limit_s = until_s - loop.time()
         while True:
             try:
-                async with TimeLimit(until_s):
+                with self._limits.until(until_s):
                     await self._turns.acquire()
             except TimeoutError:
                 if self._answered_at_s + limit_s < until_s:
@@ -184,6 +191,7 @@ class Pool:
     async def close(self) -> None:
         """Close the connections, where they are owned."""
         if self._owned:
+            self._is_closed = True
             await self._pool.aclose()
 
 
@@ -194,6 +202,7 @@ class Connection:
         self._connection = connection
         self._where = where
         self._limit_s = limit_s
+        self._limits = TimeLimits()
 
     async def open(self) -> None:
         """Connect."""
@@ -222,7 +231,7 @@ class Connection:
 
     async def _within_limit(self, awaitable: Any) -> Any:
         try:
-            async with TimeLimit(asyncio.get_running_loop().time() + self._limit_s):
+            with self._limits.within(self._limit_s):
                 return await self._translated(awaitable)
         except TimeoutError:
             raise StoreError(f"{self._where} did not answer in time") from None

@@ -138,8 +138,9 @@ async def test_the_clock_is_passed_on() -> None:
     assert backend.clock is clock
 
 
-def test_paths_are_decoded(folder: Path) -> None:
+async def test_paths_are_decoded(folder: Path) -> None:
     backend = open_backend(f"file://{folder}/a%20b.json")
+    await backend.close()
 
     assert isinstance(backend, FileBackend)
     assert backend.path == folder / "a b.json"

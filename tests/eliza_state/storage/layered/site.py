@@ -81,12 +81,18 @@ class Site:
                 return status(store, "memory").hits > hits
 
             await eventually(are_subscribed)
-        # Memory is emptied when listening begins.
+        # Memory is emptied when listening begins, which the server knows before the store does.
+        await eventually(lambda: is_listening(store))
         await eventually(is_hit)
 
     async def close(self) -> None:
         for store in (*self.listening, *self.quiet_stores):
             await store.close()
+
+
+async def is_listening(store: LayeredStore[Any]) -> bool:
+    """Tell whether a store hears what others write."""
+    return all(heard._listener is not None for heard in store.backend._invalidations)  # type: ignore[attr-defined]
 
 
 def status(store: LayeredStore[Any], layer: str) -> LayerStatus:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import pytest
-
 from eliza_state.storage.layered.loading import Loads
 
 
@@ -43,6 +41,47 @@ async def test_a_load_is_forgotten_when_it_is_done() -> None:
     assert len(loader.asked) == 2
 
 
+async def test_when_who_loads_is_cancelled_those_who_joined_load_again() -> None:
+    loads, loader = Loads[int](), Loader()
+    first = asyncio.create_task(loads.get(["a", "bb"], loader))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(loads.get(["bb"], loader)) for _ in range(2)]
+    await asyncio.sleep(0)
+    first.cancel()
+    for _ in range(5):  # one of the others begins to load, and the next one joins
+        await asyncio.sleep(0)
+    loader.gate.set()
+
+    assert await asyncio.gather(*others) == [{"bb": 2}, {"bb": 2}]
+    assert loader.asked == [["a", "bb"], ["bb"]]
+
+
+async def test_when_one_who_joined_is_cancelled_the_others_are_not() -> None:
+    loads, loader = Loads[int](), Loader()
+    first, joined, other = [asyncio.create_task(loads.get(["a"], loader)) for _ in range(3)]
+    await asyncio.sleep(0)
+    joined.cancel()
+    loader.gate.set()
+
+    assert await asyncio.gather(first, other) == [{"a": 1}, {"a": 1}]
+    assert loader.asked == [["a"]]
+
+
+async def test_who_joins_gets_the_error_as_well() -> None:
+    loads, gate = Loads[int](), asyncio.Event()
+
+    async def fail(keys: Sequence[str]) -> Mapping[str, int]:
+        await gate.wait()
+        raise OSError(keys)
+
+    tasks = [asyncio.create_task(loads.get(["a"], fail)) for _ in range(2)]
+    await asyncio.sleep(0)
+    gate.set()
+    errors = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert all(isinstance(error, OSError) for error in errors)
+
+
 async def test_the_version_that_a_key_has_reached_is_known_while_it_is_watched() -> None:
     loads = Loads[int]()
     loads.reached("a", 9)
@@ -56,22 +95,16 @@ async def test_the_version_that_a_key_has_reached_is_known_while_it_is_watched()
     assert (before, during, loads.floor("a")) == (0, 7, 0)
 
 
-async def test_an_error_that_nobody_waits_for_any_more_is_not_complained_of() -> None:
-    loads = Loads[int]()
-    gate = asyncio.Event()
-
-    async def fail(keys: Sequence[str]) -> Mapping[str, int]:
-        await gate.wait()
-        raise OSError(keys)
-
-    task = asyncio.create_task(loads.get(["a"], fail))
+async def test_a_load_whose_caller_is_cancelled_leaves_nothing_behind() -> None:
+    loads, loader = Loads[int](), Loader()
+    task = asyncio.create_task(loads.get(["a"], loader))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    gate.set()
     await loads.settle()
-    with pytest.raises(OSError, match="a"):
-        await loads.get(["a"], fail)
+    loader.gate.set()
+
+    assert await loads.get(["a"], loader) == {"a": 1}
 
 
 def test_what_a_stopped_event_loop_was_loading_is_loaded_again() -> None:

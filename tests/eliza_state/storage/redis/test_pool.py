@@ -269,6 +269,24 @@ async def test_answers_are_not_mixed_up_by_cancellations(
     assert keys == await asyncio.gather(*(patient.get(key) for key in keys))
 
 
+async def test_connections_that_are_still_being_made_are_closed_as_well(
+    own_redis_server: StartServer,
+) -> None:
+    server = own_redis_server()
+    storage = RedisStorage[int](server.url)
+    reading = [asyncio.create_task(storage.get(f"k{number}")) for number in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await storage.close()
+    await asyncio.wait(reading)
+    with redis.Redis.from_url(server.url) as client:
+
+        async def is_alone() -> bool:
+            return len(client.client_list()) == 1
+
+        await eventually(is_alone)
+
+
 async def test_a_slow_server_is_waited_for(proxy: FaultProxy, patient: RedisStorage[Any]) -> None:
     proxy.delay(ms=100)
 
