@@ -88,11 +88,22 @@ class StateTable:
             raise
 
     def _prepare(self) -> None:
+        """Create the table unless it is there; several may do so at once."""
+        if self._is_there():
+            return
+        try:
+            with self._database.transaction("open the state") as connection:
+                connection.execute(CreateTable(self._table, if_not_exists=True))
+        except StoreError:
+            # On PostgreSQL `IF NOT EXISTS` fails where somebody else creates it at the same moment.
+            if not self._is_there():
+                raise
+
+    def _is_there(self) -> bool:
         with self._database.transaction("open the state") as connection:
             found = inspect(connection)
             if not found.has_table(self._table.name):
-                connection.execute(CreateTable(self._table, if_not_exists=True))
-                return
+                return False
             columns = [column["name"] for column in found.get_columns(self._table.name)]
             keys = found.get_pk_constraint(self._table.name)["constrained_columns"]
         if keys != ["state_key"] or not set(columns).issuperset(_COLUMNS):
@@ -100,6 +111,7 @@ class StateTable:
                 f"the {self.name} is not one of a state: it has the columns {', '.join(columns)} and the key"
                 f" {', '.join(keys) or 'none'}; configure another table_name"
             )
+        return True
 
     def check_key(self, key: str) -> None:
         if "\0" in key and self._database.dialect == "postgresql":

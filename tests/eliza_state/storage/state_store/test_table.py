@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path as FilePath
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -160,6 +161,22 @@ def test_the_last_writer_wins_and_what_is_deleted_stays_so(url: str) -> None:
 
     with open_state(url) as state:
         assert {"a": 3, "c": 1} == dict(state)
+
+
+def test_openers_who_meet_find_the_table_that_one_of_them_made(url: str) -> None:
+    barrier = Barrier(6)
+
+    def work(key: str) -> None:
+        barrier.wait()
+        with open_state(url, timeout_ms=30_000) as state:
+            state[key] = key
+
+    with ThreadPoolExecutor(6) as threads:
+        for done in [threads.submit(work, key) for key in "abcdef"]:
+            done.result()
+
+    with open_state(url) as state:
+        assert set(state) == set("abcdef")
 
 
 def test_writers_who_meet_do_not_lock_each_other_out(url: str) -> None:
