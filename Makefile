@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
-SOURCES := eliza_state modules/eliza_modules serializers/eliza_serializers
+SOURCES := eliza_state modules/eliza_modules serializers/eliza_serializers examples
 
 .PHONY: demo test check unit matrix thorough coverage bench docs clean
 

@@ -45,7 +45,8 @@ def writing_engine(url: URL, *, synchronous: Synchronous) -> Engine:
     """
     if synchronous not in ("FULL", "NORMAL"):
         raise StoreError(f"synchronous is 'FULL' or 'NORMAL', got {synchronous!r}")
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
+    engine = create_engine(url, poolclass=StaticPool, hide_parameters=True, **options)
     pragmas = (
         "busy_timeout=0",
         "journal_mode=WAL",
@@ -71,7 +72,9 @@ def reading_engine(url: URL, *, busy_timeout_ms: int, read_only: bool) -> Engine
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
     if read_only:
         options = {"creator": _read_only_connect(url.database or "")}
-    engine = create_engine(url, poolclass=QueuePool, pool_size=4, max_overflow=4, **options)
+    engine = create_engine(
+        url, poolclass=QueuePool, pool_size=4, max_overflow=4, hide_parameters=True, **options
+    )
     _configure(engine, begin="BEGIN", pragmas=(f"busy_timeout={busy_timeout_ms}", "query_only=ON"))
     return engine
 

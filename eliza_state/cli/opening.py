@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeAlias
 
+from eliza_state.cli.keys import secret_keys
 from eliza_state.cli.terminal import Misuse, warn_of
 from eliza_state.errors import RegistrationError
 from eliza_state.module import Composition, StateModule
@@ -27,8 +28,13 @@ Module: TypeAlias = StateModule[Any] | Composition
 def open_store(
     url: str, named: Iterable[str] = (), *, read_only: bool = False
 ) -> Generator[SyncStateManager]:
-    """Open a store with the installed modules and the `named` ones; its problems become warnings."""
-    with SyncStateManager.open(url, modules=find_modules(named), read_only=read_only) as manager:
+    """Open a store with the installed modules and the `named` ones; its problems become warnings.
+
+    Secrets are sealed with the keys of the environment, where it has some.
+    """
+    with SyncStateManager.open(
+        url, modules=find_modules(named), secret_keys=secret_keys(), read_only=read_only
+    ) as manager:
         warn_of(manager.problems)
         yield manager
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, NamedTuple
 
-from eliza_serializers import Secret
+from eliza_state.cli.keys import KEYS_VARIABLE, read_keys
 from eliza_state.cli.terminal import Misuse
 from eliza_state.errors import StoreError
 from eliza_state.storage.encoding import Encoding, Transform
 from eliza_state.storage.errors import DamagedValue
 from eliza_state.storage.wrappers import Compression
-
-KEYS_VARIABLE: Final = "ELIZA_STATE_KEYS"
-"""The environment variable that may hold keys, in the form that a key file has."""
 
 
 class Written(NamedTuple):
@@ -79,7 +73,7 @@ def transforms(key_file: Path | None, *, compress: bool = False) -> Sequence[Tra
     """
     # Nothing is as long as the longest: so values are written as they are.
     compression = Compression() if compress else Compression(threshold_bytes=sys.maxsize)
-    keys = _keys(key_file)
+    keys = read_keys(key_file)
     if not keys:
         return compression, Locked()
     try:
@@ -90,42 +84,3 @@ def transforms(key_file: Path | None, *, compress: bool = False) -> Sequence[Tra
         return compression, Encryption(keys)
     except ValueError as error:
         raise Misuse(str(error)) from None
-
-
-def _keys(key_file: Path | None) -> dict[str, Secret[bytes]]:
-    """Return keys by their ids: of the file, else of the environment, else none."""
-    if key_file is None:
-        return _parsed(os.environ.get(KEYS_VARIABLE, ""), KEYS_VARIABLE)
-    try:
-        text = key_file.read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not plain text"
-        raise Misuse(f"cannot read the key file {str(key_file)!r}: {reason}") from None
-    keys = _parsed(text, repr(str(key_file)))
-    if not keys:
-        raise Misuse(f"there are no keys in {str(key_file)!r}; a line is ID=KEY")
-    return keys
-
-
-def _parsed(text: str, where: str) -> dict[str, Secret[bytes]]:
-    keys: dict[str, Secret[bytes]] = {}
-    for number, word in enumerate(text.split(), 1):
-        key_id, equals, written = word.partition("=")
-        key = _decoded(written)
-        if not equals or key is None:  # nothing of it is shown: it may be a key
-            raise Misuse(
-                f"key {number} in {where} is to be ID=KEY, the key 32 bytes as 64 hexadecimal digits"
-                " or as 44 characters of base64"
-            )
-        if key_id in keys:
-            raise Misuse(f"there are two keys of the id {key_id!r} in {where}")
-        keys[key_id] = Secret(key)
-    return keys
-
-
-def _decoded(text: str) -> bytes | None:
-    try:
-        key = bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    return key if len(key) == 32 else None

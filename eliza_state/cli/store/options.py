@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from eliza_state.cli.keys import KEY_FILE_VARIABLE
 from eliza_state.cli.opening import DEFAULT_STORE
 from eliza_state.cli.store.opening import Place
 
@@ -29,7 +30,7 @@ KeyFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--key-file",
-        envvar="ELIZA_STATE_KEY_FILE",
+        envvar=KEY_FILE_VARIABLE,
         metavar="FILE",
         help="Keys of encrypted values: lines of ID=KEY, written with the last.",
     ),
