@@ -125,9 +125,10 @@ class Dispatcher:
         ) as scopes:
             await self.ready(Path())
             members: list[Pending] = []
+            known = self._known(requests)
             try:
                 for request in requests:
-                    entry = self._take_up(request, scopes[request.to], lenient=return_exceptions)
+                    entry = self._take_up(request, scopes[request.to], known, lenient=return_exceptions)
                     entries.append(entry)  # on an error, those before it must be known
                 members += [entry.pending for entry in entries if entry.pending and not entry.duplicate]
                 group = self._committer.enter(members, lenient=return_exceptions)
@@ -142,16 +143,39 @@ class Dispatcher:
             group.on_settled = partial(self._forget, entries)
         return [await self._outcome(entry, lenient=return_exceptions) for entry in entries]
 
-    def _take_up(self, request: Dispatch, scope: LiveScope, *, lenient: bool) -> _Entry:
+    def _known(self, requests: Sequence[Dispatch]) -> dict[tuple[Path, bytes], Record]:
+        """Return the records that have ids of these requests already."""
+        wanted: list[tuple[Path, bytes]] = []
+        for request in requests:
+            if request.id is not None:
+                with contextlib.suppress(InvalidEvent):  # it is refused when it is taken up
+                    wanted.append((request.to, _key(request.id)))
+        found = self._journal.find_all(wanted) if wanted else ()
+        return {(record.path, record.key): record for record in found if record is not None}
+
+    def _take_up(
+        self,
+        request: Dispatch,
+        scope: LiveScope,
+        known: Mapping[tuple[Path, bytes], Record],
+        *,
+        lenient: bool,
+    ) -> _Entry:
         try:
             event = self._event(request)
-            return self._entry(request, event, scope)
+            return self._entry(request, event, scope, known)
         except StateError as error:
             if not lenient:
                 raise
             return _Entry(result=error)
 
-    def _entry(self, request: Dispatch, event: Any, scope: LiveScope) -> _Entry:
+    def _entry(
+        self,
+        request: Dispatch,
+        event: Any,
+        scope: LiveScope,
+        known: Mapping[tuple[Path, bytes], Record],
+    ) -> _Entry:
         """Make a pending event of a request, or find the one, or the record, that has its id already."""
         plan = self._plan(event, scope)
         if request.cause is not None:
@@ -160,11 +184,11 @@ class Dispatcher:
             key: bytes = self._next_id()
         else:
             key = _key(request.id)
-            known = self._on_the_way.get((scope.path, key))
-            if known is not None:
-                _check_same(known.event, event, request)
-                return _Entry(known, duplicate=True)
-            record = self._journal.find(scope.path, key)
+            pending = self._on_the_way.get((scope.path, key))
+            if pending is not None:
+                _check_same(pending.event, event, request)
+                return _Entry(pending, duplicate=True)
+            record = known.get((scope.path, key))
             if record is not None:
                 return _Entry(result=self._duplicate(record, event, request))
         pending = Pending(event, plan, scope, key, self._content(event, plan), request.cause)

@@ -138,6 +138,10 @@ class Journal(abc.ABC):
     def find(self, path: Path, key: bytes) -> Record | None:
         """Return the record with this id addressed to exactly this path, or `None`."""
 
+    def find_all(self, wanted: Sequence[tuple[Path, bytes]]) -> list[Record | None]:
+        """Return what `find` returns for each path and id; quicker than one after the other."""
+        return [self.find(path, key) for path, key in wanted]
+
     @abc.abstractmethod
     def knows(self, path: Path) -> bool:
         """Tell whether any record is addressed to `path` or below it."""

@@ -293,10 +293,17 @@ class SqlJournal(Journal):
         return record if is_whole else record._replace(event=_DAMAGED)
 
     def find(self, path: Path, key: bytes) -> Record | None:
+        return self.find_all([(path, key)])[0]
+
+    def find_all(self, wanted: Sequence[tuple[Path, bytes]]) -> list[Record | None]:
+        found: list[Record | None] = []
+        # What costs is the connection: a look-up is a few microseconds.
         with self._read() as connection:
-            path_id = self._interning.find_path(connection, path)
-            row = connection.exec_driver_sql(_FIND_KEY, (path_id, key)).one_or_none()
-            return None if row is None else self._record(connection, row)
+            for path, key in wanted:
+                path_id = self._interning.find_path(connection, path)
+                row = connection.exec_driver_sql(_FIND_KEY, (path_id, key)).one_or_none()
+                found.append(None if row is None else self._record(connection, row))
+        return found
 
     def knows(self, path: Path) -> bool:
         if not path.steps:

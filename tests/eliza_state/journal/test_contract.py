@@ -126,9 +126,11 @@ def test_an_id_belongs_to_exactly_one_path(journal: Journal, draft: Drafts) -> N
     key = encode_id("same")
     journal.append([draft(TALK, key=key), draft(OTHER, key=key), draft(key=encode_id("another"))], after=0)
 
-    found = [journal.find(path, key) for path in (TALK, OTHER, ROOM, STRANGER, Path())]
+    paths = (TALK, OTHER, ROOM, STRANGER, Path())
+    found = [journal.find(path, key) for path in paths]
 
     assert [1, 2, None, None, None] == [record and record.position for record in found]
+    assert found == journal.find_all([(path, key) for path in paths])
     assert journal.find(TALK, encode_id("unheard of")) is None
 
 
