@@ -59,6 +59,7 @@ $(PEERS)/installed: pyproject.toml benchmarks/peers.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(PEERS)/bin/python -m pip install --quiet --editable . --group test --requirement benchmarks/peers.txt
+	$(PEERS)/bin/python -m pip install --quiet --no-deps ducks==0.5.1
 	touch $@
 
 $(VENV)/developing: $(VENV)/installed

@@ -1,6 +1,8 @@
 """Measure everything in one run and print a table of ratios.
 
-    python -m benchmarks [--json FILE] [dispatching | growing | storing ...]
+    python -m benchmarks [--json FILE] [SUITE ...]
+
+The suites: dispatching, growing, debugging, querying, monitoring, storing; all of them unless some are named.
 
 A ratio is ours over the other side, pair by pair; smaller is better. The exit status is 0 whatever the
 figures are: machines differ, and a bound that is passed is marked for a person to look at.
@@ -22,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.harness import Row
 
-SUITES = ("dispatching", "growing", "storing")
+SUITES = ("dispatching", "growing", "debugging", "querying", "monitoring", "storing")
 
 
 def measured(suite: str) -> list[Row]:

@@ -11,18 +11,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from eliza_state.change import Record
 from eliza_state.errors import StateError, StoreError
-from eliza_state.heads import Heads
+from eliza_state.heads import Heads, Reread
 from eliza_state.journal.contract import Appended, Conflict, Journal
 from eliza_state.journal.writer import Outcome, Writer
-from eliza_state.path import Path
-from eliza_state.pending import Group, Pending
+from eliza_state.pending import Group, Pending, Stopwatch
 from eliza_state.problems import Problem, Problems
-from eliza_state.recovery import Recovered
 from eliza_state.snapshotter import Snapshotter
 
 _MAX_BATCH: Final = 2_000
@@ -67,11 +65,23 @@ class Committer:
             self._broken = StoreError("the store is open for reading only; open it for writing to dispatch")
         self._queued = 0
         self._written = heads.applied
+        self.stopwatch: Stopwatch | None = None
+        """Takes how long each group needs to be durable, from before it is reduced; `None`: nobody does."""
 
     @property
     def written(self) -> int:
         """The last position known to be durable."""
         return self._written
+
+    @property
+    def queued(self) -> int:
+        """How many events wait for the journal."""
+        return self._queued
+
+    @property
+    def max_queued(self) -> int:
+        """How many events may wait for the journal."""
+        return self._max_queued
 
     @property
     def is_buffered(self) -> bool:
@@ -104,13 +114,18 @@ class Committer:
         """
         if self._broken is not None:
             raise StoreError(str(self._broken))
+        watch = self.stopwatch
+        entered_ns = None if watch is None else watch.now_ns()
         self._heads.enter(members, lenient=lenient)
         if lenient:
             members = [pending for pending in members if pending.result is None]
         if self._writer is None or not self._has_to_wait(members):
             self._commit_at_once(members)
+            if watch is not None and entered_ns is not None:
+                watch.took((watch.now_ns() - entered_ns,))
             return None
         group = self._put(members, lenient=lenient)
+        group.entered_ns = entered_ns
         if self._buffer_s is not None:
             self._announce(members)
         return group
@@ -169,10 +184,11 @@ class Committer:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def follow(self, records: Sequence[Record], *, reread: Mapping[Path, Recovered]) -> None:
+    def follow(self, records: Sequence[Record], *, reread: Reread) -> None:
         """Take in records that are on the journal already, while nothing of our own is under way.
 
-        `reread` holds scopes that were read anew because of erasures among the records; see `Heads.follow`.
+        `reread` holds scopes that were read anew because of erasures or restores among the records; see
+        `Heads.follow`.
         """
         self._heads.follow(records, reread=reread)
         self._written = self._heads.applied
@@ -234,6 +250,8 @@ class Committer:
         if self._snapshotter is not None and error is None:
             touched = {pending.scope for pending in _stored(batch)}
             self._snapshotter.look_at(touched, written=self._written)
+        if self.stopwatch is not None and error is None:
+            _time(batch, self.stopwatch)
         for group in batch:
             group.settle(error)
         self._schedule()
@@ -309,6 +327,12 @@ class Committer:
         self._queue.extendleft(group for group in reversed(batch) if group.members)
         self._batch = []
         self._timer = self._loop.call_later(_RETRY_S, self._write)
+
+
+def _time(batch: Sequence[Group], watch: Stopwatch) -> None:
+    """Tell how long the groups of a batch took, those that came in while nobody timed them left out."""
+    now_ns = watch.now_ns()
+    watch.took([now_ns - group.entered_ns for group in batch if group.entered_ns is not None])
 
 
 def _stored(batch: Sequence[Group]) -> Iterator[Pending]:

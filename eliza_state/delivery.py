@@ -86,6 +86,7 @@ class Delivery(abc.ABC, Generic[T]):
 
     def _connect_queue(self, queue: Queue[T], receiver: Any) -> Callable[[], None]:
         """Call a coroutine receiver with what comes into a queue, in a task; return how to stop."""
+        queue.receiver = name_of(receiver)
         disconnect = self._connect(queue.put)
         self._queues.add(queue)
 
@@ -154,6 +155,11 @@ class Queue(Generic[T]):
         self._ended = False
         self._in_hand = 0
         self.cancel: Callable[[], None] = self.close
+        self.receiver = ""
+        """What takes from it, as reports call it."""
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     @property
     def is_idle(self) -> bool:

@@ -149,7 +149,7 @@ class Dispatcher:
         for request in requests:
             if request.id is not None:
                 with contextlib.suppress(InvalidEvent):  # it is refused when it is taken up
-                    wanted.append((request.to, _key(request.id)))
+                    wanted.append((request.to, record_key(request.id)))
         found = self._journal.find_all(wanted) if wanted else ()
         return {(record.path, record.key): record for record in found if record is not None}
 
@@ -179,11 +179,11 @@ class Dispatcher:
         """Make a pending event of a request, or find the one, or the record, that has its id already."""
         plan = self._plan(event, scope)
         if request.cause is not None:
-            _key(request.cause)
+            record_key(request.cause)
         if request.id is None:
             key: bytes = self._next_id()
         else:
-            key = _key(request.id)
+            key = record_key(request.id)
             pending = self._on_the_way.get((scope.path, key))
             if pending is not None:
                 _check_same(pending.event, event, request)
@@ -302,7 +302,8 @@ def result_of(pending: Pending) -> Change:
     raise result
 
 
-def _key(text: str) -> bytes:
+def record_key(text: str) -> bytes:
+    """Return the key of a record's id; `InvalidEvent` for what cannot be one."""
     if not isinstance(text, str) or not text or len(text) > MAX_ID_LENGTH:
         raise InvalidEvent(f"a record's id is a text of 1 to {MAX_ID_LENGTH} characters, got {text!r:.60}")
     try:

@@ -214,6 +214,16 @@ class Listener:
         """Whether nothing runs, waits or is held back."""
         return self._idle.is_set()
 
+    @property
+    def running(self) -> int:
+        """How many runs are under way."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for a run, or are held back."""
+        return len(self._waiting) + len(self._delayed)
+
     def hear(self, change: Change) -> None:
         """Take in a change; changes of other processes start no effects here."""
         if change.origin != "local":
@@ -383,6 +393,20 @@ class Effects:
 
     def _forget(self, listener: Listener) -> None:
         self._listeners.pop(listener, None)
+
+    def __len__(self) -> int:
+        """Return how many effects are registered."""
+        return len(self._listeners)
+
+    @property
+    def running(self) -> int:
+        """How many runs are under way."""
+        return sum(listener.running for listener in self._listeners)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for a run, or are held back."""
+        return sum(listener.waiting for listener in self._listeners)
 
     async def settled(self) -> None:
         """Wait until no effect runs, waits or is held back; one that waits for an event is waited for."""

@@ -11,14 +11,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import attrs
 
 from eliza_state.change import Record
 from eliza_state.dispatcher import Dispatcher
 from eliza_state.errors import StateError, StoreError
-from eliza_state.event import ERASURE
+from eliza_state.event import FRAMEWORK_EVENTS
 from eliza_state.journal.contract import Erasure, Journal
 from eliza_state.journal.writer import Writer
 from eliza_state.path import Path
@@ -36,7 +36,7 @@ Where: TypeAlias = Callable[[Any], bool]
 _Run: TypeAlias = Callable[[Callable[[], bool]], Awaitable[bool]]
 
 # Positions, and names that the application has given: the followers' place is no content of anybody's.
-_KEPT: Final = frozenset({ERASURE, "follower_advanced"})
+_KEPT: Final = frozenset({*FRAMEWORK_EVENTS, "follower_advanced"})
 # Other processes wait for one of these at most: some tens of milliseconds.
 _BATCH_RECORDS: Final = 500
 _BATCH_BYTES: Final = 4_000_000
@@ -88,13 +88,25 @@ class _Batch:
     is_last: bool = False
 
 
+class Indexes(Protocol):
+    """What indexes may hold of what was erased."""
+
+    def forget(self, erasures: Sequence[Erasure]) -> bool:
+        """Remove what was made of erased records, and tell whether it is gone from the files as well."""
+        ...
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run a function where indexes are worked on."""
+        ...
+
+
 class Eraser:
     """Erase the content of records, one erasure after the other, shielded from the callers' cancellation.
 
     `take_in` takes in what is new on the journal, while dispatches wait, and returns the last position.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only; all that may hold what is erased
         self,
         tree: Tree,
         journal: Journal,
@@ -103,6 +115,7 @@ class Eraser:
         reading: Reading,
         writer: Writer | None,
         snapshots: SnapshotStore | None,
+        indexes: Indexes,
         problems: Problems,
         take_in: Callable[[], Awaitable[int]],
     ) -> None:
@@ -112,6 +125,7 @@ class Eraser:
         self._reading = reading
         self._writer = writer
         self._snapshots = snapshots
+        self._indexes = indexes
         self._problems = problems
         self._take_in = take_in
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -213,14 +227,27 @@ class Eraser:
     async def _clean(self) -> list[str]:
         """Remove what else holds what was ever erased, and return what could not be removed."""
         remains: list[str] = []
-        for place, clean in (("snapshots", self._clean_snapshots), ("journal", self._clean_journal)):
+        for place, clean in (
+            ("indexes", self._clean_indexes),
+            ("snapshots", self._clean_snapshots),
+            ("journal", self._clean_journal),
+        ):
             try:
                 await clean()
             except StoreError as error:
                 remains.append(f"{place}: {error}")
                 message = f"what was erased is still there, and is removed by the next erasure: {error}"
-                self._problems.report(Problem(place.removesuffix("s"), message, error=error))
+                kind = "index" if place == "indexes" else place.removesuffix("s")
+                self._problems.report(Problem(kind, message, error=error))
         return remains
+
+    async def _clean_indexes(self) -> None:
+        # Before the snapshots, which settle the erasures.
+        erasures = await self._reading.run(self._journal.unsettled_erasures)
+        if erasures and not await self._is_expunged(
+            partial(self._indexes.forget, erasures), self._indexes.run
+        ):
+            raise StoreError("the indexes are being read by somebody")
 
     async def _clean_snapshots(self) -> None:
         if self._snapshots is None:

@@ -123,3 +123,28 @@ class ScopeErased:
 
 ERASURE: Final = event_type(ScopeErased).name
 """The name of the event that says that records were erased."""
+
+
+@event("scope_restored")
+class ScopeRestored:
+    """A scope was given back the state it had at an earlier position; see `Debugger.restore`.
+
+    The framework's own: it is on the journal of every store, addressed to the scope, and nobody dispatches
+    it. From its record on, the scope's slices are those of `position` and what comes after the record; what
+    came in between stays on the journal. The last record at or below the scope by then is named by its id,
+    `record`, and its path from the scope on, `below`: it counts where records have other positions than they
+    had, as in a copy of a part. An empty `record` is the beginning. `last_event` names the event last
+    addressed to the scope by then, erasures left out (empty: none).
+    """
+
+    position: int
+    record: str = ""
+    below: str = ""
+    last_event: str = ""
+
+
+RESTORE: Final = event_type(ScopeRestored).name
+"""The name of the event that says that a scope was restored."""
+
+FRAMEWORK_EVENTS: Final = {kind.name: kind for kind in map(event_type, (ScopeErased, ScopeRestored))}
+"""The framework's own events by name: known in every store, and reduced by no module."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from eliza_state.change import Change, Record
 from eliza_state.errors import InvalidEvent, NewerVersion, ScopeArchived, StaleState, StateError
-from eliza_state.event import ERASURE
+from eliza_state.event import FRAMEWORK_EVENTS, RESTORE
 from eliza_state.journal.memory import MemoryJournal
 from eliza_state.lifecycle import LIVED_ON, SAVED, Phase, Step
 from eliza_state.path import Path
@@ -26,7 +26,10 @@ from eliza_state.tree import EventVersion, Plan, Stage, Transition, Tree
 # A named tuple's own constructor costs twice as much as this, which is all it does.
 _new = tuple.__new__
 
-_NOTHING: Final[Mapping[Path, Recovered]] = MappingProxyType({})
+Reread: TypeAlias = Mapping[tuple[Path, int], Recovered]
+"""Scopes that were read from the store, by path and position."""
+
+_NOTHING: Final[Reread] = MappingProxyType({})
 
 
 class Heads:
@@ -288,29 +291,43 @@ class Heads:
             scope.ending = pending.plan.event.ends_scope
         pending.version = scope.head_version
 
-    def follow(self, records: Iterable[Record], *, reread: Mapping[Path, Recovered] = _NOTHING) -> None:
+    def follow(self, records: Iterable[Record], *, reread: Reread = _NOTHING) -> None:
         """Take in records, in order, that the journal has and this process has not, and announce them.
 
         They are folded into the live scopes of their chains, whose heads must hold nothing under way. Where
-        one tells of an erasure, the scopes that it reaches are read anew, if `reread` does not have that.
+        one tells of an erasure or a restore, the scopes that it reaches are read anew, if `reread` does not
+        have them.
         """
         done: set[Path] = set()
         for record in records:
-            if record.event == ERASURE:
-                self._follow_erasure(record, reread, done)
+            if record.event in FRAMEWORK_EVENTS:
+                self._follow_reread(record, reread, done)
             else:
                 self._follow(record)
 
-    def erased(self, records: Iterable[Record]) -> dict[Path, int]:
+    def to_reread(self, records: Iterable[Record]) -> list[tuple[Path, int]]:
         """Return the live scopes that `follow` would read anew for these records, and at which positions."""
-        found: dict[Path, int] = {}
+        found: list[tuple[Path, int]] = []
+        done: set[Path] = set()
         for record in records:
-            if record.event == ERASURE:
-                for scope in self._reached(record, self._scopes.live_chain(record.path)):
-                    found.setdefault(scope.path, record.position)
+            if record.event in FRAMEWORK_EVENTS:
+                chain = self._scopes.live_chain(record.path)
+                found += [(scope.path, record.position) for scope in self._reached(record, chain, done)]
         return found
 
-    def _reached(self, record: Record, chain: Sequence[LiveScope]) -> list[LiveScope]:
+    def _reached(self, record: Record, chain: Sequence[LiveScope], done: set[Path]) -> list[LiveScope]:
+        """Return those of a chain's scopes that a record of the framework's changes.
+
+        All that is on the journal by now is read without what was erased, so once is enough for those in
+        `done`, where they are noted.
+        """
+        if record.event == RESTORE:
+            return list(chain[len(record.path.steps) :])
+        scopes = [scope for scope in self._erased(record, chain) if scope.path not in done]
+        done.update(scope.path for scope in scopes)
+        return scopes
+
+    def _erased(self, record: Record, chain: Sequence[LiveScope]) -> list[LiveScope]:
         """Return those of a chain's scopes whose slices may have been made of what was erased."""
         told = read_event(self._tree, record, self._problems.report)
         if told is None:
@@ -321,22 +338,20 @@ class Heads:
         depths = {step.depth for step in steps if not step.module.volatile}
         return [scope for depth, scope in enumerate(chain) if depth in depths]
 
-    def _follow_erasure(self, record: Record, reread: Mapping[Path, Recovered], done: set[Path]) -> None:
-        """Give the scopes that lost something the state without it.
-
-        All that is on the journal by now is read without it, so once is enough for the scopes in `done`.
-        """
+    def _follow_reread(self, record: Record, reread: Reread, done: set[Path]) -> None:
+        """Give the scopes that an erasure or a restore reaches the state that they have from there on."""
         self.applied = record.position
         self._scopes.outdate(record.path)
         chain = self._scopes.live_chain(record.path)
         transitions: list[Transition] = []
-        for scope in self._reached(record, chain):
-            if scope.path not in done:
-                done.add(scope.path)
-                recovered = reread.get(scope.path) or self._reread(scope.path, record.position)
-                depth = len(scope.path.steps)
-                changes = self._scopes.replace(scope, recovered)
-                transitions += [(depth, name, before, after) for name, before, after in changes]
+        for scope in self._reached(record, chain, done):
+            place = (scope.path, record.position)
+            recovered = reread.get(place) or self._reread(*place)
+            depth = len(scope.path.steps)
+            changes = self._scopes.replace(scope, recovered)
+            transitions += [(depth, name, before, after) for name, before, after in changes]
+            if record.event == RESTORE:
+                _live_again(scope, ended=recovered.ended)
         told = (record.event, record.schema_version)
         self._note(chain, told, record.position, record.recorded_at_us, record.content)
         if len(chain) > len(record.path.steps):
@@ -386,3 +401,12 @@ class Heads:
                     scope.published[step.name] = scope.head[step.name] = after
                     transitions.append((step.depth, step.name, before, after))
         return transitions
+
+
+def _live_again(scope: LiveScope, *, ended: bool) -> None:
+    """Take a restored scope to where it stands in its life by the state that it was given."""
+    scope.ended = scope.ending = ended
+    if ended and scope.phase is Phase.ACTIVE:
+        scope.take(Step.END)
+    elif not ended and scope.phase is Phase.ARCHIVED:
+        scope.take(Step.RESTORE)

@@ -39,6 +39,8 @@ class Step(enum.StrEnum):
     """A pending change was given up: it could not be stored."""
     END = "end"
     """The event that ends the scope became durable."""
+    RESTORE = "restore"
+    """The scope was given back the state of a time before its end."""
     UNLOAD = "unload"
 
 
@@ -54,6 +56,7 @@ TRANSITIONS: Final = {
     (Phase.PERSISTED, Step.CHANGE): Phase.UPDATED,
     (Phase.PERSISTED, Step.CONTINUE): Phase.ACTIVE,
     (Phase.PERSISTED, Step.END): Phase.ARCHIVED,
+    (Phase.ARCHIVED, Step.RESTORE): Phase.ACTIVE,
     (Phase.ARCHIVED, Step.UNLOAD): Phase.INITIALIZED,
 }
 

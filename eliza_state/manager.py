@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Literal, Self, TypeAlias, overload
 
+import attrs
+
 from eliza_serializers import Seal
 from eliza_state.change import Change, to_microseconds
 from eliza_state.clock import now_us
@@ -26,6 +28,7 @@ from eliza_state.errors import StateError, StoreError
 from eliza_state.event import event_type
 from eliza_state.followers import Followers
 from eliza_state.heads import Heads
+from eliza_state.intake import Intake
 from eliza_state.journal.contract import Journal
 from eliza_state.journal.source import UNSAFE_SHARING, JournalSource
 from eliza_state.journal.writer import Writer
@@ -36,6 +39,9 @@ from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 from eliza_state.plugins import PluginPlace, Plugins
 from eliza_state.plugins.source import PluginSource
 from eliza_state.problems import Problem, Problems
+from eliza_state.query.answering import Answering
+from eliza_state.query.elsewhere import Elsewhere
+from eliza_state.query.queries import Queries
 from eliza_state.reading import Reading
 from eliza_state.recovery import Recovered
 from eliza_state.scope import Access, Scope, StateTree
@@ -62,6 +68,19 @@ Events: TypeAlias = Iterable[tuple[Any, Path | str] | Dispatch]
 """What `dispatch_all` takes: events with the paths of their scopes, or `Dispatch` values."""
 
 
+@attrs.frozen
+class Parts:
+    """What a manager is put together from, for what watches it from outside (`eliza_state.health`)."""
+
+    scopes: Scopes
+    heads: Heads
+    committer: Committer
+    signals: Signals
+    snapshots: SnapshotStore | None
+    plugins: Plugins | None
+    database: str | None
+
+
 class StateManager:
     """One open store: scopes to dispatch to and read from, and what is told about them.
 
@@ -75,6 +94,7 @@ class StateManager:
         *,
         snapshots: SnapshotStore | None,
         plugins: PluginSource,
+        database: str | None,
         buffered: bool,
         read_only: bool,
         limits: Limits,
@@ -83,6 +103,7 @@ class StateManager:
         self.problems = Problems()
         self.tree = tree
         self.journal = journal
+        self._database = database
         self._signals = Signals(self, problems=self.problems)
         self._reading = Reading(tree, journal, snapshots=snapshots, problems=self.problems)
         self._scopes = Scopes(
@@ -122,6 +143,14 @@ class StateManager:
         self._dispatcher = Dispatcher(
             tree, self._scopes, journal, heads=self._heads, committer=self._committer
         )
+        self._elsewhere = Elsewhere(
+            tree,
+            journal,
+            reading=self._reading,
+            database=database,
+            read_only=read_only,
+            report=self.problems.report,
+        )
         self._eraser = Eraser(
             tree,
             journal,
@@ -130,7 +159,11 @@ class StateManager:
             writer=self._writer,
             snapshots=snapshots,
             problems=self.problems,
+            indexes=self._elsewhere,
             take_in=self._take_in,
+        )
+        self._intake = Intake(
+            journal, dispatcher=self._dispatcher, writer=self._writer, take_in=self._take_in
         )
         self._root = Scope(
             Path(),
@@ -140,6 +173,7 @@ class StateManager:
                 self._reading,
                 self._dispatcher,
                 self._eraser,
+                self._intake,
                 self._flushed_position,
                 self._snapshotter,
             ),
@@ -152,6 +186,21 @@ class StateManager:
         self.followers = Followers(self)
         """The handlers that hear every record once, with the places they have come to."""
         self.follow = self.followers.follow
+        self.queries = Queries(
+            tree,
+            Answering(
+                tree,
+                self._scopes,
+                heads=self._heads,
+                signals=self._signals,
+                elsewhere=self._elsewhere,
+                flushed=self._flushed_position,
+                refresh=self.refresh,
+                problems=self.problems,
+            ),
+        )
+        """What finds entries of states, and scopes, wherever they are; `query` is its `find`."""
+        self.query = self.queries.find
         self._closing = AsyncExitStack()
         self._closed = False
 
@@ -238,6 +287,7 @@ class StateManager:
                 tree,
                 snapshots=snapshots,
                 plugins=plugin_source,
+                database=source.database,
                 buffered=source.exclusive,
                 read_only=source.read_only,
                 limits=limits,
@@ -277,6 +327,7 @@ class StateManager:
         self._dispatcher.close()
         try:
             await self._eraser.close()
+            await self._intake.close()
             await self._committer.close()
         finally:
             self._signals.close()
@@ -284,6 +335,7 @@ class StateManager:
                 await self._snapshotter.close(self._scopes)
             if self._writer is not None:
                 await self._writer.close()
+            await self.queries.close()
             self._reading.close()
             self._scopes.close()
             if self._plugins is not None and not self._plugin_source.is_lent:
@@ -323,6 +375,22 @@ class StateManager:
         """
         found = Path.decode(path) if isinstance(path, str) else path
         return Scope(self.tree.hierarchy.check(found), self._root.access)
+
+    @property
+    def parts(self) -> Parts:
+        """The parts as they are now; `plugins` is `None` until they are first asked for.
+
+        `snapshots` is `None` where there are none, `database` (the path of the file) for a store in memory.
+        """
+        return Parts(
+            self._scopes,
+            self._heads,
+            self._committer,
+            self._signals,
+            self._reading.snapshots,
+            self._plugins,
+            self._database,
+        )
 
     @property
     def plugins(self) -> Plugins:
@@ -403,8 +471,8 @@ class StateManager:
         newer = await self._reading.records(
             Path(), after=self._heads.applied, until=None, newest_first=False, limit=None
         )
-        erased = self._heads.erased(newer)
-        reread = {path: await self._reading.recover(path, until=at) for path, at in erased.items()}
+        places = self._heads.to_reread(newer)
+        reread = {(path, at): await self._reading.recover(path, until=at) for path, at in places}
         self._committer.follow(newer, reread=reread)
         return self._heads.applied
 

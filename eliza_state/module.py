@@ -25,6 +25,7 @@ import attrs
 
 from eliza_state.errors import RegistrationError
 from eliza_state.event import event_type
+from eliza_state.indexes import Indexes, check_indexes
 from eliza_state.path import Path
 
 S = TypeVar("S")
@@ -79,7 +80,11 @@ class StateModule(Generic[S]):
       snapshot of an older version is brought up to today's instead of folding the records. It promises to
       equal that fold. A snapshot that no unbroken row of them leads from is not used. The data is a dict for
       a state of an attrs class, its collections as plain lists and dicts; see `eliza_state.slice_migration`.
+    - `indexes` says by what the entries of its collections are found, as in
+      `{"messages": (Index("user"), Index("at", ordered=True))}`; see `eliza_state.indexes`.
     - `volatile` slices are neither journaled nor snapshotted: they last as long as the process.
+    - `restorable` slices take part when their scope is restored to a past state; those that must never go
+      back, such as how far somebody has read, say `restorable = False` and stay as they are.
     - `since_position` is the journal position after which the module starts to see records (0: all).
     - `state_type` is taken from the type argument; name it where there is none.
     """
@@ -88,7 +93,9 @@ class StateModule(Generic[S]):
     level: str
     version: ClassVar[int] = 1
     migrations: ClassVar[Mapping[int, Migration]] = _NO_MIGRATIONS
+    indexes: ClassVar[Indexes] = MappingProxyType({})
     volatile: ClassVar[bool] = False
+    restorable: ClassVar[bool] = True
     handles: ClassVar[tuple[type, ...]] = ()
     state_type: ClassVar[Any] = None
     since_position: int = 0
@@ -184,6 +191,7 @@ def check_module(module: StateModule[Any]) -> None:
         raise RegistrationError(f"{kind} names no state; write `class {kind}(StateModule[YourState])`")
     _check_migrations(module, kind)
     _check_reducers(module, kind)
+    check_indexes(module)
 
 
 def _check_migrations(module: StateModule[Any], kind: str) -> None:

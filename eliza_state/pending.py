@@ -46,17 +46,26 @@ class Pending:
         return tuple.__new__(Draft, (*place, *told))
 
 
+@attrs.frozen
+class Stopwatch:
+    """What dispatches are timed with: `now_ns` gives the time, `took` is told, a batch at once, how long."""
+
+    now_ns: Callable[[], int]
+    took: Callable[[Sequence[int]], None]
+
+
 @attrs.define(eq=False)
 class Group:
     """Events that become durable in one transaction.
 
     Of a `lenient` group those that are refused are left out; otherwise one refusal takes the others back.
-    A group without members marks a place in the queue.
+    A group without members marks a place in the queue. `entered_ns` is when it came in, where that is timed.
     """
 
     members: list[Pending]
     lenient: bool = False
     on_settled: Callable[[], None] | None = None
+    entered_ns: int | None = None
     _is_settled: bool = False
     _error: StateError | None = None
     _waiters: tuple[asyncio.Future[None], ...] = ()

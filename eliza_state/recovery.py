@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ import attrs
 
 from eliza_state.change import Record
 from eliza_state.errors import InvalidEvent, Rejected, StateError
+from eliza_state.event import RESTORE
 from eliza_state.journal.contract import Journal
+from eliza_state.journal.lineage import Stretch, stretches
 from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problem
@@ -154,38 +157,109 @@ def _recover(sources: _Sources, path: Path, *, until: int) -> Recovered:
     if journal.erased_at(path):
         sources = sources._replace(report=partial(_report_all_but_refusals, sources.report))
     with collector_paused():
-        covered = _load_snapshots(sources, path, until=until, found=found)
-        first = min(covered.values(), default=until)
-        records = journal.read(path, after=first, until=until)
-        _fold(tree, records, found, depth=len(path.steps), covered=covered, report=sources.report)
+        for modules, way in _ways(sources, path, until=until):
+            covered, records = _start(sources, path, modules, way, until=until, found=found)
+            if modules and not any(module.restorable for module in modules.values()):
+                records = (record for record in records if record.event != RESTORE)
+            _fold(tree, records, found, depth=len(path.steps), covered=covered, report=sources.report)
     return found
 
 
-def _load_snapshots(sources: _Sources, path: Path, *, until: int, found: Recovered) -> dict[str, int]:
-    """Put the newest usable snapshot of each slice into `found`; return the position each slice stands at."""
-    tree, journal, snapshots, report = sources
+def _ways(
+    sources: _Sources, path: Path, *, until: int
+) -> Iterator[tuple[dict[str, StateModule[Any]], Iterator[Stretch]]]:
+    """Yield which stored modules of a scope are folded over which stretches of its records.
+
+    It is one way for all, unless the scope was restored and some of its modules take no part in that.
+    """
+    tree = sources.tree
     modules = {
         name: module
         for name, module in tree.modules(tree.hierarchy.level(path)).items()
         if not module.volatile
     }
+    way = stretches(sources.journal, path, until=until)
+    last = next(way)
+    kept = {name: module for name, module in modules.items() if not module.restorable and last.after}
+    yield {name: modules[name] for name in modules.keys() - kept.keys()}, itertools.chain([last], way)
+    if kept:
+        yield kept, iter([Stretch(0, until)])
+
+
+def _start(
+    sources: _Sources,
+    path: Path,
+    modules: Mapping[str, StateModule[Any]],
+    way: Iterator[Stretch],
+    *,
+    until: int,
+    found: Recovered,
+) -> tuple[dict[str, int], Iterator[Record]]:
+    """Put the last usable snapshot of each slice on its way into `found`.
+
+    Return the position that each slice stands at, and the records from there on. Of the way, which begins
+    with its end, no more is taken than what comes after the snapshots.
+    """
     covered = {name: module.since_position for name, module in modules.items()}
-    if snapshots is None or not modules:
-        return covered
-    for snapshot in _unerased_snapshots(sources, snapshots, path):
-        lose = partial(_set_aside, snapshots, path, snapshot, found=found, report=report)
-        if modules and is_usable(journal, snapshot, until=until, lose=lose):
-            for stored in _restore(sources, path, snapshot, modules, found=found, lose=lose):
-                del modules[stored.module]
-                covered[stored.module] = snapshot.position
-                found.snapshot_bytes += len(stored.body)
-                found.events |= snapshot.events or frozenset()
-                found.own_events |= snapshot.own_events
-    return covered
+    missing = dict(modules)
+    snapshots = _candidates(sources, path, until=until, found=found) if modules else []
+    taken: list[Stretch] = []
+    while missing and (stretch := next(way, None)) is not None:
+        taken.append(stretch)
+        for snapshot in snapshots:
+            if missing and stretch.reaches(snapshot.position):
+                restored = _load(sources, path, snapshot, missing, found=found)
+                covered |= dict.fromkeys(restored, snapshot.position)
+                for name in restored:
+                    del missing[name]
+    first = min(covered.values(), default=until)
+    read = sources.journal.read
+    parts = [read(path, after=max(first, after), until=last) for after, last in taken if last > first]
+    return covered, itertools.chain.from_iterable(reversed(parts))
 
 
-def _unerased_snapshots(sources: _Sources, snapshots: SnapshotStore, path: Path) -> list[ScopeSnapshot]:
+def _load(
+    sources: _Sources,
+    path: Path,
+    snapshot: ScopeSnapshot,
+    modules: Mapping[str, StateModule[Any]],
+    *,
+    found: Recovered,
+) -> list[str]:
+    """Put what a snapshot has of these modules into `found`, if it can be used; return their names."""
+    lose = _losing(sources, path, snapshot, found)
+    if not is_usable(sources.journal, snapshot, until=snapshot.position, lose=lose):
+        return []
+    restored = _restore(sources, path, snapshot, modules, found=found, lose=lose)
+    for stored in restored:
+        found.snapshot_bytes += len(stored.body)
+        found.events |= snapshot.events or frozenset()
+        found.own_events |= snapshot.own_events
+    return [stored.module for stored in restored]
+
+
+def _candidates(sources: _Sources, path: Path, *, until: int, found: Recovered) -> list[ScopeSnapshot]:
+    """Return the snapshots of a scope up to a position, the newest first."""
+    candidates: list[ScopeSnapshot] = []
+    for snapshot in _unerased_snapshots(sources, path):
+        if 0 < snapshot.position <= until:
+            candidates.append(snapshot)
+        else:  # set aside where the journal has lost its end
+            is_usable(sources.journal, snapshot, until=until, lose=_losing(sources, path, snapshot, found))
+    return candidates
+
+
+def _losing(sources: _Sources, path: Path, snapshot: ScopeSnapshot, found: Recovered) -> Lose:
+    """Return what is to be called when a snapshot turns out to be of no use."""
+    assert sources.snapshots is not None
+    return partial(_set_aside, sources.snapshots, path, snapshot, found=found, report=sources.report)
+
+
+def _unerased_snapshots(sources: _Sources, path: Path) -> list[ScopeSnapshot]:
     """Return the snapshots of a scope that hold nothing that was erased; the others are removed for good."""
+    snapshots = sources.snapshots
+    if snapshots is None:
+        return []
     erased_at = sources.journal.erased_at(path)
     found = snapshots.load(path, report=partial(_report_unreadable, sources.report, path))
     kept = [snapshot for snapshot in found if not erased_at or snapshot.position >= erased_at]
@@ -301,7 +375,7 @@ def is_usable(journal: Journal, snapshot: ScopeSnapshot, *, until: int, lose: Lo
         return False
     record = next(journal.read(Path(), after=position - 1, until=position), None)
     if record is None or (record.key, record.writer) != (snapshot.record_key, snapshot.writer):
-        lose(StateError("the journal has another record there: an older copy was restored and went on"))
+        lose(StateError("the journal has another record there: a copy went on, or replicas were merged"))
         return False
     return True
 
@@ -326,13 +400,16 @@ def _fold(
         if steps is None:
             # A module registered since the slices were made is left to those who read them again for it.
             found_steps = _steps(tree, record, level, depth)
-            steps = tuple(step for step in found_steps if step.name in slices)
+            steps = tuple(step for step in found_steps if step.name in slices and step.name in covered)
             steps_of[kind] = steps
             _note_event(record, found, is_own=len(record.path.steps) == depth)
         event = read_event(tree, record, report) if steps else None
         if event is None:
             if not record.event:
                 read_event(tree, record, report)
+            elif record.event == RESTORE and len(record.path.steps) == depth:
+                message = f"record {record.position} restores what is not on the journal; it is left out"
+                report(Problem("record", message, record.path))
             continue
         for step in steps:
             if record.position > covered[step.name]:

@@ -13,6 +13,7 @@ from eliza_state.dispatcher import Dispatch, Dispatcher, result_of
 from eliza_state.erasure import Erased, Eraser, Where
 from eliza_state.errors import RegistrationError, StateError
 from eliza_state.inheritance import Inherited
+from eliza_state.intake import Intake
 from eliza_state.lifecycle import Phase
 from eliza_state.module import StateModule
 from eliza_state.path import Path
@@ -49,6 +50,7 @@ class Access:
     reading: Reading
     dispatcher: Dispatcher
     eraser: Eraser
+    intake: Intake
     position: Callable[[], Awaitable[int]]
     """Return the last position, once all that was announced up to it can be read from the journal."""
     snapshotter: Snapshotter | None = None

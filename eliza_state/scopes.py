@@ -118,6 +118,18 @@ class Scopes:
         self.find = self._live.get
         self.observers: list[Callable[[LiveScope], None]] = []
         """Called with each scope that was loaded, read anew or dropped."""
+        self.outdating: list[Callable[[Path], None]] = []
+        """Called with the path of each record from elsewhere, before it is folded."""
+
+    @property
+    def max_scopes(self) -> int:
+        """How many scopes idle ones may fill up to."""
+        return self._max_scopes
+
+    @property
+    def max_bytes(self) -> int:
+        """How many bytes idle scopes may fill up to."""
+        return self._max_bytes
 
     def __len__(self) -> int:
         return len(self._live)
@@ -260,6 +272,9 @@ class Scopes:
                 scope.published[name] = recovered.slices[name]
         scope.reset_head()
         scope.lost = False
+        # What a restore has undone is not in the state any more.
+        scope.events.clear()
+        scope.own_events.clear()
         self._take_events(scope, recovered)
         self._follow(scope, recovered)
         self._tell(scope)
@@ -279,6 +294,8 @@ class Scopes:
         for above in path.chain():
             if above in self._loading:
                 self._loading[above].outdated = True
+        for observer in self.outdating:
+            observer(path)
 
     @contextlib.asynccontextmanager
     async def held(self, paths: Iterable[Path]) -> AsyncGenerator[dict[Path, LiveScope]]:

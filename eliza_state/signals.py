@@ -6,6 +6,7 @@ blinker keeps the connections of its own signal; delivery is ours (`eliza_state.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final, Self, TypeAlias, cast
@@ -144,11 +145,34 @@ class Signals(Delivery[Change]):
         self._iterated.add(queue)
         return Changes(queue, Subscription(self._connect(queue.put)))
 
+    def receivers(self) -> Counter[str]:
+        """Return what is told of changes, by name, and how many times each is connected."""
+        names = Counter(map(_told, self._receivers))
+        kept = (
+            found() if isinstance(found, ReferenceType) else found
+            for found in self.changed.receivers.values()
+        )
+        names.update(name_of(receiver) for receiver in kept if receiver is not None)
+        return names
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for the receiver that has taken the least."""
+        return max((len(queue) for queue in (*self._queues, *self._iterated)), default=0)
+
     def close(self) -> None:
         """End the coroutine receivers and the iterations."""
         super().close()
         for queue in tuple(self._iterated):
             queue.end()
+
+
+def _told(connected: object) -> str:
+    """Return the name of a receiver, of one that has a queue as well."""
+    queue = getattr(connected, "__self__", None)
+    if not isinstance(queue, Queue):
+        return name_of(connected)
+    return queue.receiver or "changes()"
 
 
 class Changes(AsyncIterator[Change]):

@@ -14,8 +14,8 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 import msgspec
@@ -29,8 +29,14 @@ from eliza_state.storage import Storage
 from eliza_state.storage.errors import DamagedValue
 from eliza_state.storage.layered import LayeredStore, PersistOptions
 
+T = TypeVar("T")
+
 _Found: TypeAlias = ScopeSnapshot | StoreError | None
 """What a slot holds: a snapshot, something that cannot be read and why, nothing."""
+
+SPACE: Final = "snapshot"
+"""The namespace of all snapshots: in it one for each epoch, in that one for each scope, with its chunks."""
+CHUNKS: Final = "chunk"
 
 _SLOTS: Final[Sequence[str]] = ("0", "1")
 _FORMAT: Final = b"snapshot-1:"
@@ -91,6 +97,33 @@ class SnapshotStore:
                 raise
         return self._storage
 
+    def use(self, work: Callable[[Storage[bytes]], Coroutine[Any, Any, T]]) -> T | None:
+        """Run a coroutine with the storage, in the thread of its event loop; `None` where there is none yet.
+
+        Raises `StoreError` for a storage that cannot be opened, and what the coroutine raises.
+        """
+
+        async def used() -> T | None:
+            storage = self._opened()
+            return None if storage is None else await work(storage)
+
+        return self._thread.run(used())
+
+    @property
+    def storage(self) -> Storage[bytes] | None:
+        """The storage, once it is open: for its figures. All else is done in its own thread: see `use`."""
+        return self._storage
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing is stored here."""
+        return self._source.read_only
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the storage is the file beside the database, in which nothing else lies."""
+        return self._source.place is True
+
     def load(
         self, path: Path, *, report: Callable[[StoreError], None], with_aside: bool = False
     ) -> list[ScopeSnapshot]:
@@ -142,7 +175,7 @@ class SnapshotStore:
             if isinstance(found, ScopeSnapshot) and found.position >= before
         }
         await scope.delete_many(slots.keys() - kept.keys())
-        chunks = scope.namespace("chunk")
+        chunks = scope.namespace(CHUNKS)
         named = {digest.hex() for found in kept.values() for digest in found.chunks}
         await chunks.delete_many([name async for name in chunks.keys() if name not in named])  # noqa: SIM118
 
@@ -246,7 +279,7 @@ class SnapshotStore:
             await scope.set(name, content)
         kept = frozenset[bytes]().union(*(_chunks_of(slots[other]) for other in _SLOTS if other != name))
         unnamed = _chunks_of(slots[name]) - kept - snapshot.chunks
-        await scope.namespace("chunk").delete_many([digest.hex() for digest in unnamed])
+        await scope.namespace(CHUNKS).delete_many([digest.hex() for digest in unnamed])
 
     def _slot_to_write(self, slots: Mapping[str, _Found], path: Path, snapshot: ScopeSnapshot) -> str:
         """Return the slot that holds a snapshot of the same position, else the one that holds the older.
@@ -279,18 +312,13 @@ class SnapshotStore:
 
     def _decode(self, content: Any, path: Path) -> ScopeSnapshot | StoreError:
         """Return the snapshot that was written for a scope, or why it cannot be had."""
-        if type(content) is not bytes or not content.startswith(_FORMAT):
-            return StoreError("a snapshot is in a format that this code does not know")
-        body = content[_HEAD_BYTES:]
-        if digest_of(body) != content[len(_FORMAT) : _HEAD_BYTES]:
-            return StoreError("a snapshot is damaged: its checksum differs")
         try:
-            slot = msgspec.msgpack.decode(body, type=_Slot)
-        except msgspec.MsgspecError as error:
-            return StoreError(f"a snapshot cannot be read: {error}")
-        if (slot.epoch, slot.path) != (self._epoch, path.encode()):
-            return StoreError(f"a snapshot is of another store or scope, {slot.path!r}")
-        return slot.snapshot
+            epoch, text, snapshot = read_slot(content)
+        except StoreError as error:
+            return error
+        if (epoch, text) != (self._epoch, path.encode()):
+            return StoreError(f"a snapshot is of another store or scope, {text!r}")
+        return snapshot
 
     async def close(self) -> None:
         """Close the storage and end the thread; closing twice does nothing."""
@@ -306,6 +334,28 @@ class SnapshotStore:
                 _logger.warning("what was held back of snapshots is lost, opening gets slower: %s", error)
 
 
+def read_slot(content: Any) -> tuple[str, str, ScopeSnapshot]:
+    """Return what a slot holds: the epoch of its journal, the text form of its scope, the snapshot.
+
+    Raises `StoreError` for what is none, or damaged.
+    """
+    if type(content) is not bytes or not content.startswith(_FORMAT):
+        raise StoreError("a snapshot is in a format that this code does not know")
+    body = content[_HEAD_BYTES:]
+    if digest_of(body) != content[len(_FORMAT) : _HEAD_BYTES]:
+        raise StoreError("a snapshot is damaged: its checksum differs")
+    try:
+        slot = msgspec.msgpack.decode(body, type=_Slot)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"a snapshot cannot be read: {error}") from error
+    return slot.epoch, slot.path, slot.snapshot
+
+
+def space_of_scope(path: Path) -> str:
+    """Return the name of a scope's namespace: a path may be longer than a name may be."""
+    return hashlib.blake2b(path.encode().encode(), digest_size=_NAME_BYTES).hexdigest()
+
+
 def _with_archive(storage: Storage[bytes]) -> Storage[bytes] | None:
     """Return the same storage, writing to its archive as well; `None` if there is none."""
     if isinstance(storage, LayeredStore) and any(layer.role == "archive" for layer in storage.status()):
@@ -314,9 +364,7 @@ def _with_archive(storage: Storage[bytes]) -> Storage[bytes] | None:
 
 
 def _scope(storage: Storage[bytes], epoch: str, path: Path) -> Storage[bytes]:
-    """The namespace of a scope: a path may be longer than a name may be."""
-    digest = hashlib.blake2b(path.encode().encode(), digest_size=_NAME_BYTES)
-    return storage.namespace("snapshot", epoch, digest.hexdigest())
+    return storage.namespace(SPACE, epoch, space_of_scope(path))
 
 
 def _encode(slot: _Slot) -> bytes:
@@ -340,13 +388,13 @@ def _chunks_of(found: _Found) -> frozenset[bytes]:
 
 async def _check_stored(scope: Storage[bytes], digests: Iterable[bytes]) -> None:
     names = [digest.hex() for digest in digests]
-    if missing := len(names) - len(await scope.namespace("chunk").has_many(names)):
+    if missing := len(names) - len(await scope.namespace(CHUNKS).has_many(names)):
         raise ChunkMissing(f"{missing} chunks that a snapshot names are not stored")
 
 
 async def _store_chunks(scope: Storage[bytes], chunks: Mapping[bytes, bytes]) -> None:
     for some in _batches(list(chunks)):
-        await scope.namespace("chunk").set_many({digest.hex(): chunks[digest] for digest in some})
+        await scope.namespace(CHUNKS).set_many({digest.hex(): chunks[digest] for digest in some})
 
 
 async def _all_chunks(scope: Storage[bytes], digests: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -359,7 +407,7 @@ async def _all_chunks(scope: Storage[bytes], digests: Sequence[bytes]) -> dict[b
 async def _whole_chunks(scope: Storage[bytes], digests: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return those of the chunks that are there and have the digest that they are named by."""
     names = {digest.hex(): digest for digest in digests}
-    stored = await scope.namespace("chunk").get_many(names)
+    stored = await scope.namespace(CHUNKS).get_many(names)
     return {
         names[name]: content
         for name, content in stored.items()

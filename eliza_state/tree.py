@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from eliza_state.codec import PLAIN, Codec
 from eliza_state.errors import ReducerError, RegistrationError, Rejected, StoreError, UnknownTransition
-from eliza_state.event import ERASURE, EventType, ScopeErased, event_type
+from eliza_state.event import FRAMEWORK_EVENTS, EventType, event_type
 from eliza_state.module import Composition, StateModule, check_module
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 
@@ -68,7 +68,7 @@ class Tree:
         self._slices: dict[str, dict[str, StateModule[Any]]] = {level: {} for level in hierarchy.levels}
         self._names: dict[str, str] = {}
         # Known in every store, with or without a module that handles it.
-        self._events: dict[str, EventType] = {ERASURE: event_type(ScopeErased)}
+        self._events: dict[str, EventType] = dict(FRAMEWORK_EVENTS)
         self._handled: dict[str, Mapping[str, int]] = {}
         self.plans: dict[str, dict[type, Plan]] = {level: {} for level in hierarchy.levels}
         self.register(*modules)
@@ -106,6 +106,11 @@ class Tree:
             )
         for cls in module.handlers():
             kind = event_type(cls)
+            if kind is FRAMEWORK_EVENTS.get(kind.name):
+                raise RegistrationError(
+                    f"module {name!r} handles {kind.name!r}, which tells of the framework's own doing and is"
+                    " not reduced; subscribe to it instead"
+                )
             known_kind = events.setdefault(kind.name, kind)
             if known_kind.cls is not cls:
                 raise RegistrationError(

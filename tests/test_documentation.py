@@ -367,7 +367,7 @@ def test_the_commands_and_their_options_are_all_there_and_no_others():
 
     assert {name for name in options if name.startswith("--")} == told
     assert set(commands) == {
-        name.strip() for name in re.findall(r"^\| `eliza-state ([a-z ]+)", text, re.MULTILINE)
+        name.strip() for name in re.findall(r"^\| `eliza-state ([a-z -]+)", text, re.MULTILINE)
     }
 
 

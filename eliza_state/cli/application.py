@@ -9,15 +9,19 @@ from typing import Annotated
 import typer
 
 from eliza_state._version import __version__
+from eliza_state.cli.debugging import add_commands
 from eliza_state.cli.demo import run_demo
 from eliza_state.cli.erase import confirm, planned, told, told_json
+from eliza_state.cli.health import add_commands as add_health_commands
 from eliza_state.cli.log import show_log
 from eliza_state.cli.migrate import report_json, run_migration, show_report
 from eliza_state.cli.opening import DEFAULT_STORE, check_is_there, open_store
 from eliza_state.cli.progress import run_ingestion
+from eliza_state.cli.query import query
 from eliza_state.cli.show import find_scope, scope_json, show_scope, show_tree
 from eliza_state.cli.sources import open_sources
 from eliza_state.cli.store import application as store_application
+from eliza_state.cli.sync import sync
 from eliza_state.cli.terminal import FAILED, output, print_json, reporting, say
 from eliza_state.migration.examination import SAMPLE
 
@@ -303,6 +307,10 @@ def erase(
             raise typer.Exit(FAILED)
 
 
+application.command()(query)
+application.command()(sync)
+add_commands(application)
+add_health_commands(application)
 application.add_typer(store_application, name="store")
 
 

@@ -52,12 +52,17 @@ def find_modules(named: Iterable[str] = ()) -> list[Module]:
     are one thing at several levels. The current folder is looked in too.
     Raises `RegistrationError` for an installed one that cannot be loaded, `Misuse` for a name.
     """
-    own = [module for name in named for module in _named(name)]
+    own = find_modules_named(named)
     taken = {module.name for module in own}
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     installed = [_installed(point) for point in points]
     kept = [together for together in installed if taken.isdisjoint(module.name for module in together)]
     return [*(module for together in kept for module in together), *own]
+
+
+def find_modules_named(named: Iterable[str]) -> list[Module]:
+    """Return the modules of these names (`package:name`) alone; raises `Misuse` for a name that is none."""
+    return [module for name in named for module in _named(name)]
 
 
 def _installed(point: EntryPoint) -> list[Module]:

@@ -187,6 +187,10 @@ class Log(Sequence[T]):
             numbers.extend(range(common, max(full + (used > 0), others_full + (others_used > 0))))
         return numbers
 
+    def has_only_grown(self, before: "Log[Any]") -> bool:
+        """Tell whether this is seen at once to be `before` with elements appended; False says nothing."""
+        return self._tail is before._tail and self._spine is before._spine and self._length >= before._length
+
     def columns(self) -> "dict[str, Log[Any]]":
         """Return the logs this collection is stored as: here one, `values`, the log itself."""
         return {"values": self}

@@ -16,7 +16,7 @@ from eliza_state.change import Change, Record
 from eliza_state.delivery import is_coroutine_function
 from eliza_state.dispatcher import Dispatch
 from eliza_state.errors import StateError, StoreError
-from eliza_state.event import ERASURE, event_type
+from eliza_state.event import FRAMEWORK_EVENTS, event_type
 from eliza_state.followers.handler import Handler, RecordedEvent, Write, own_prefix
 from eliza_state.followers.positions import FollowerAdvanced, FollowersModule
 from eliza_state.module import Composition, StateModule
@@ -269,7 +269,7 @@ class Follower:
 
     def _wants(self, record: Record) -> bool:
         events = self._rules.events
-        if record.is_erased or (events is None and record.event == ERASURE):
+        if record.is_erased or (events is None and record.event in FRAMEWORK_EVENTS):
             return False
         if events is not None and record.event not in events:
             return False

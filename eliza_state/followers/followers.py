@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal, Self
 
 from eliza_state.change import Change
@@ -116,6 +116,10 @@ class Followers:
         finally:
             self._opening.discard(name)
         return follower
+
+    def __iter__(self) -> Iterator[Follower]:
+        """Yield the followers that were made here, those that have stopped included."""
+        return iter(tuple(self._followers.values()))
 
     def _rules(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -41,12 +42,13 @@ class Write:
     """Takes what a handler derives from one record: `write(event, to=path)`.
 
     Nothing is dispatched before the handler has returned. The records take the followed one as their
-    `cause`, and ids made of the follower's name, its position and their number.
+    `cause`, and ids made of the follower's name, the followed record's path and id, and their number: the
+    same wherever that record stands.
     """
 
     def __init__(self, name: str, record: Record, *, at: Callable[[Path | str], Scope]) -> None:
         self.derived: list[Dispatch] = []
-        self._prefix = own_prefix(name)
+        self._prefix = f"{own_prefix(name)}{_digest(record)}"
         self._record = record
         self._at = at
         self._closed = False
@@ -67,7 +69,7 @@ class Write:
         path = self._record.path
         if to is not None:
             path = to.path if isinstance(to, Scope) else self._at(to).path
-        key = f"{self._prefix}{self._record.position}:{len(self.derived) + 1}"
+        key = f"{self._prefix}:{len(self.derived) + 1}"
         self.derived.append(Dispatch(event, path, payload=payload, id=key, cause=self._record.id))
 
     def close(self) -> list[Dispatch]:
@@ -78,6 +80,12 @@ class Write:
 
 Handler: TypeAlias = Callable[[RecordedEvent, Write], Awaitable[None] | None]
 """A plain or a coroutine function that is called for one record after the other."""
+
+
+def _digest(record: Record) -> str:
+    """What names a record at any replica: an id is unique at its path."""
+    text = f"{record.path.encode()}\0{record.id}"
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def own_prefix(name: str) -> str:

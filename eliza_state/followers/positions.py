@@ -45,6 +45,7 @@ class FollowersModule(StateModule[FollowerPositions]):
 
     name = "followers"
     level = "global"
+    restorable = False  # what was heard was heard
 
     @reduces(FollowerAdvanced)
     def advance(self, state: FollowerPositions, event: FollowerAdvanced) -> FollowerPositions:

@@ -9,11 +9,15 @@ readers in other threads; `append`, `erase`, `settle_erasures`,
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from eliza_state.change import Record
-from eliza_state.event import ScopeErased
+from eliza_state.errors import InvalidPath
+from eliza_state.event import ERASURE, RESTORE, ScopeErased, ScopeRestored, event_type
+from eliza_state.ids import encode_id
 from eliza_state.path import Path
 
 
@@ -76,12 +80,68 @@ def account_of(events: Sequence[str], *, until: int) -> ScopeErased:
     return ScopeErased(until=until, count=len(events), events=tuple(sorted({*events} - {""})))
 
 
+class Restore(NamedTuple):
+    """A record that gave a scope back its state at an earlier position, the `target`.
+
+    `last_event` names the event last addressed to the scope by then.
+    """
+
+    position: int
+    target: int
+    last_event: str
+
+
+Find: TypeAlias = Callable[[Path, bytes], Record | None]
+"""Return the record with an id addressed to exactly a path, or `None`."""
+
+
+def told_restore(record: Record) -> ScopeRestored | None:
+    """Return what a record says of a restore; `None` if it is none, or cannot be read."""
+    if record.event != RESTORE or record.schema_version > event_type(ScopeRestored).version:
+        return None
+    if not isinstance(record.content, bytes):
+        told: ScopeRestored = record.content
+        return told
+    try:
+        return msgspec.json.decode(record.content, type=ScopeRestored)
+    except msgspec.MsgspecError:
+        return None
+
+
+def restore_of(record: Record, find: Find) -> Restore | None:
+    """Return what a record restores; `None` where it is no restore, or of what is not on the journal."""
+    told = told_restore(record)
+    if told is None:
+        return None
+    if not told.record:
+        return Restore(record.position, 0, told.last_event)
+    try:
+        below = Path.decode(told.below)
+        found = find(Path((*record.path.steps, *below.steps)), encode_id(told.record))
+    except (InvalidPath, UnicodeEncodeError):
+        return None
+    if found is None or found.position >= record.position:
+        return None
+    return Restore(record.position, found.position, told.last_event)
+
+
+def last_event_of(own: Iterable[Record], find: Find) -> str:
+    """Return the `last_event` of a scope from the records addressed to it, the newest first."""
+    for record in own:
+        restored = restore_of(record, find)
+        if restored is not None:
+            return restored.last_event
+        if record.event not in (ERASURE, RESTORE):
+            return record.event
+    return ""
+
+
 class ScopeFacts(NamedTuple):
     """What the journal knows of a scope without reading its records.
 
     `version` is that of the last record addressed to it (0: none); `last_position` and `last_activity_us`
     are those of the last record addressed to it or below it (0: none). `last_event` is the name of the
-    event last addressed to it (empty: none), erasures left out.
+    event last addressed to it (empty: none), erasures left out, and what a restore has undone.
     """
 
     version: int = 0
@@ -106,12 +166,13 @@ class Journal(abc.ABC):
     """Gives microseconds since 1970."""
 
     @abc.abstractmethod
-    def append(self, drafts: Sequence[Draft], *, after: int) -> Appended:
+    def append(self, drafts: Sequence[Draft], *, after: int, guarded: Path | None = None) -> Appended:
         """Store a batch in one transaction, in order, at consecutive positions; all of it or nothing.
 
         `after` is the last position the writer has seen. When others wrote since then, their records come
-        back as `missed`; if one of them is addressed to a path of the batch, `Conflict` is raised instead
-        and nothing is stored. Raises `Busy` without waiting when the store is locked.
+        back as `missed`; if one of them is addressed to a path of the batch, or to `guarded` or below it,
+        `Conflict` is raised instead and nothing is stored. Raises `Busy` without waiting when the store is
+        locked.
         """
 
     @abc.abstractmethod
@@ -170,6 +231,17 @@ class Journal(abc.ABC):
     @abc.abstractmethod
     def erased_at(self, path: Path) -> int:
         """Return the position of the last erasure at `path` or below it; 0 if there was none."""
+
+    @abc.abstractmethod
+    def restored_at(self, path: Path, *, until: int) -> Restore | None:
+        """Return the last restore of exactly this scope up to a position; `None` if there was none.
+
+        Damaged records, and those that restore what is not on the journal, are passed over.
+        """
+
+    @abc.abstractmethod
+    def restores(self, *, after: int, until: int) -> list[Record]:
+        """Return the records of restores of all scopes with `after < position <= until`, in order."""
 
     @abc.abstractmethod
     def unsettled_erasures(self) -> list[Erasure]:

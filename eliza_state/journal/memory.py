@@ -12,7 +12,18 @@ from eliza_state.change import Record
 from eliza_state.clock import now_us
 from eliza_state.event import ERASURE
 from eliza_state.ids import UuidFactory
-from eliza_state.journal.contract import Appended, Draft, Erasure, Journal, ScopeFacts, Wiped, account_of
+from eliza_state.journal.contract import (
+    Appended,
+    Draft,
+    Erasure,
+    Journal,
+    Restore,
+    ScopeFacts,
+    Wiped,
+    account_of,
+    last_event_of,
+    restore_of,
+)
 from eliza_state.path import Path
 
 
@@ -38,6 +49,7 @@ class MemoryJournal(Journal):
         self._children: defaultdict[Path, dict[Path, None]] = defaultdict(dict)
         self._keys: dict[tuple[Path, bytes], int] = {}
         self._erased: dict[Path, int] = {}
+        self._restores: defaultdict[Path, list[Restore]] = defaultdict(list)
 
     def now_us(self) -> int:
         """Return the time for the next record: the clock's, but never before the last record's."""
@@ -47,7 +59,7 @@ class MemoryJournal(Journal):
         self._recorded_at_us = now_us
         return now_us
 
-    def append(self, drafts: Sequence[Draft], *, after: int) -> Appended:
+    def append(self, drafts: Sequence[Draft], *, after: int, guarded: Path | None = None) -> Appended:
         assert after == len(self._records), "a journal in memory has one writer"
         recorded_at_us, clock_us = self._recorded_at_us, self.clock()
         position = after
@@ -89,6 +101,17 @@ class MemoryJournal(Journal):
     def erased_at(self, path: Path) -> int:
         return self._erased.get(path, 0)
 
+    def restored_at(self, path: Path, *, until: int) -> Restore | None:
+        self._index()
+        found = self._restores.get(path, [])
+        index = bisect_right(found, until, key=lambda restored: restored.position)
+        return found[index - 1] if index else None
+
+    def restores(self, *, after: int, until: int) -> list[Record]:
+        self._index()
+        positions = sorted(each.position for found in self._restores.values() for each in found)
+        return [self._records[position - 1] for position in positions if after < position <= until]
+
     def unsettled_erasures(self) -> list[Erasure]:
         """Return nothing: what is in memory is nowhere else."""
         return []
@@ -104,6 +127,9 @@ class MemoryJournal(Journal):
                 self._children[parent].setdefault(child)
             for scope in chain:
                 self._positions[scope].append(record.position)
+            restored = restore_of(record, self._known)
+            if restored is not None:
+                self._restores[record.path].append(restored)
         self._indexed = len(self._records)
 
     def head(self) -> int:
@@ -127,6 +153,10 @@ class MemoryJournal(Journal):
 
     def find(self, path: Path, key: bytes) -> Record | None:
         self._index()
+        return self._known(path, key)
+
+    def _known(self, path: Path, key: bytes) -> Record | None:
+        """Return a record among those that are in the indexes."""
         position = self._keys.get((path, key))
         return None if position is None else self._records[position - 1]
 
@@ -140,10 +170,10 @@ class MemoryJournal(Journal):
             return ScopeFacts()
         own = (record for record in self.read(path, until=until, newest_first=True) if record.path == path)
         last = next(own, None)
-        version = 0 if last is None else last.version
-        while last is not None and last.event == ERASURE:
-            last = next(own, None)
-        return ScopeFacts(version, newest.position, newest.recorded_at_us, "" if last is None else last.event)
+        if last is None:
+            return ScopeFacts(0, newest.position, newest.recorded_at_us)
+        last_event = last_event_of(itertools.chain([last], own), self._known)
+        return ScopeFacts(last.version, newest.position, newest.recorded_at_us, last_event)
 
     def children(self, path: Path) -> list[Path]:
         self._index()

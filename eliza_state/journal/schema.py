@@ -30,7 +30,7 @@ from sqlalchemy.exc import DatabaseError
 
 from eliza_state.errors import StoreError
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 ROOT_ID: Final = 1
 
 metadata = MetaData()
@@ -102,6 +102,15 @@ erasure = Table(
     Column("settled", Integer, nullable=False),
 )
 
+# Finds the records that say that a scope was restored; what they say is theirs alone.
+restore = Table(
+    "restore",
+    metadata,
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
 
 def _drop_snapshots(connection: Connection) -> None:
     """Drop the snapshots: they are kept beside the journal now, and new ones are taken when they are due."""
@@ -114,7 +123,16 @@ def _add_erasures(connection: Connection) -> None:
     erasure.create(connection, checkfirst=True)
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {1: _drop_snapshots, 2: _add_erasures}
+def _add_restores(connection: Connection) -> None:
+    """Add the table that says where scopes were restored."""
+    restore.create(connection, checkfirst=True)
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {
+    1: _drop_snapshots,
+    2: _add_erasures,
+    3: _add_restores,
+}
 """`MIGRATIONS[n]` turns schema n into schema n + 1, within the transaction that records it."""
 
 

@@ -25,10 +25,21 @@ from eliza_state import sqlite
 from eliza_state.change import Record
 from eliza_state.clock import now_us
 from eliza_state.errors import Busy, StoreError
-from eliza_state.event import ERASURE
+from eliza_state.event import ERASURE, RESTORE
 from eliza_state.ids import UuidFactory
-from eliza_state.journal import erasing, schema
-from eliza_state.journal.contract import Appended, Conflict, Draft, Erasure, Journal, ScopeFacts, Wiped
+from eliza_state.journal import erasing, restoring, schema
+from eliza_state.journal.contract import (
+    Appended,
+    Conflict,
+    Draft,
+    Erasure,
+    Journal,
+    Restore,
+    ScopeFacts,
+    Wiped,
+    last_event_of,
+    restore_of,
+)
 from eliza_state.journal.interning import Interning
 from eliza_state.path import Path
 
@@ -54,6 +65,7 @@ _NEWEST_VERSION = (
 _FROM_BELOW = "FROM below JOIN record ON record.position = below.position WHERE below.scope = ?"
 _FIND_KEY = f"SELECT {_ROW} FROM record WHERE path = ? AND key = ?"  # noqa: S608  # constants only
 _LAST_OWN = f"SELECT {_ROW} FROM record WHERE path = ? AND version <= ? ORDER BY version DESC LIMIT 1"  # noqa: S608
+_AT_POSITION = f"SELECT {_ROW} FROM record WHERE position = ?"  # noqa: S608
 _TIME_AT = "SELECT recorded_at_us FROM record WHERE position <= ? ORDER BY position DESC LIMIT 1"
 _POSITION_OF = "SELECT position FROM record WHERE path = ? AND version >= ? ORDER BY version LIMIT 1"
 
@@ -116,15 +128,17 @@ class SqlJournal(Journal):
 
     # Writing
 
-    def append(self, drafts: Sequence[Draft], *, after: int) -> Appended:
+    def append(self, drafts: Sequence[Draft], *, after: int, guarded: Path | None = None) -> Appended:
         with self._transaction("append") as connection, contextlib.closing(_cursor(connection)) as cursor:
             cursor.execute(_LAST)
             head, last_us = cursor.fetchone() or (0, 0)
-            missed = self._missed(connection, drafts, after=after) if head > after else ()
+            missed = self._missed(connection, drafts, after=after, guarded=guarded) if head > after else ()
             rows, index = self._rows(connection, drafts, first=head + 1, last_us=last_us)
             cursor.executemany(_INSERT_RECORD, rows)
             if index:
                 cursor.executemany(_INSERT_BELOW, index)
+            if any(draft.event == RESTORE for draft in drafts):
+                restoring.note(cursor, drafts, rows)
         self._unchecked_bytes += _COMMIT_BYTES + sum(len(row[5]) + _ROW_BYTES for row in rows)
         return Appended(head + 1, rows[-1][6], missed)
 
@@ -160,6 +174,25 @@ class SqlJournal(Journal):
         with self._read() as connection:
             return erasing.last(connection, self._interning.find_path(connection, path))
 
+    def restored_at(self, path: Path, *, until: int) -> Restore | None:
+        with self._read() as connection:
+            path_id = self._interning.find_path(connection, path)
+            while True:
+                position = connection.exec_driver_sql(restoring.LAST, (path_id, until)).scalar()
+                if position is None:
+                    return None
+                row = connection.exec_driver_sql(_AT_POSITION, (position,)).one()
+                restored = restore_of(self._record(connection, row), partial(self._found, connection))
+                if restored is not None:
+                    return restored
+                until = position - 1
+
+    def restores(self, *, after: int, until: int) -> list[Record]:
+        with self._read() as connection:
+            positions = connection.exec_driver_sql(restoring.ALL, (after, until)).scalars().all()
+            rows = (connection.exec_driver_sql(_AT_POSITION, (position,)).one() for position in positions)
+            return [self._record(connection, row) for row in rows]
+
     def unsettled_erasures(self) -> list[Erasure]:
         with self._read() as connection:
             found = erasing.unsettled(connection)
@@ -177,11 +210,16 @@ class SqlJournal(Journal):
             driver: Any = self._connection.connection.driver_connection
             return sqlite.empty_log(driver)
 
-    def _missed(self, connection: Connection, drafts: Sequence[Draft], *, after: int) -> list[Record]:
+    def _missed(
+        self, connection: Connection, drafts: Sequence[Draft], *, after: int, guarded: Path | None
+    ) -> list[Record]:
         query = f"SELECT {_ROW} FROM record WHERE position > ? ORDER BY position"  # noqa: S608
         rows = connection.exec_driver_sql(query, (after,)).all()
         missed = [self._record(connection, row) for row in rows]
-        if not {record.path for record in missed}.isdisjoint(draft.path for draft in drafts):
+        reached = {record.path for record in missed}
+        if not reached.isdisjoint(draft.path for draft in drafts):
+            raise Conflict(missed)
+        if guarded is not None and any(path == guarded or path.is_below(guarded) for path in reached):
             raise Conflict(missed)
         return missed
 
@@ -296,14 +334,14 @@ class SqlJournal(Journal):
         return self.find_all([(path, key)])[0]
 
     def find_all(self, wanted: Sequence[tuple[Path, bytes]]) -> list[Record | None]:
-        found: list[Record | None] = []
         # What costs is the connection: a look-up is a few microseconds.
         with self._read() as connection:
-            for path, key in wanted:
-                path_id = self._interning.find_path(connection, path)
-                row = connection.exec_driver_sql(_FIND_KEY, (path_id, key)).one_or_none()
-                found.append(None if row is None else self._record(connection, row))
-        return found
+            return [self._found(connection, path, key) for path, key in wanted]
+
+    def _found(self, connection: Connection, path: Path, key: bytes) -> Record | None:
+        path_id = self._interning.find_path(connection, path)
+        row = connection.exec_driver_sql(_FIND_KEY, (path_id, key)).one_or_none()
+        return None if row is None else self._record(connection, row)
 
     def knows(self, path: Path) -> bool:
         if not path.steps:
@@ -324,9 +362,17 @@ class SqlJournal(Journal):
             last = connection.exec_driver_sql(query, (owner, until)).scalar() or 0
             last = max(last, own.position if own is not None else 0)
             at_us = connection.exec_driver_sql(_TIME_AT, (last,)).scalar() or 0
-            while own is not None and own.event == ERASURE:
-                own = self._last_own(connection, path_id, own.version - 1)
-        return ScopeFacts(version, last, at_us, own.event if own else "")
+            newest_first = self._own_newest_first(connection, path_id, own)
+            last_event = last_event_of(newest_first, partial(self._found, connection))
+        return ScopeFacts(version, last, at_us, last_event)
+
+    def _own_newest_first(
+        self, connection: Connection, path_id: int, record: Record | None
+    ) -> Iterator[Record]:
+        """Yield a record addressed to a path, and those addressed to it before."""
+        while record is not None:
+            yield record
+            record = self._last_own(connection, path_id, record.version - 1)
 
     def _last_own(self, connection: Connection, path_id: int, version: int) -> Record | None:
         """Return the last record addressed to a path up to a version."""

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from eliza_state.diff import diff, render
 from eliza_state.errors import StateError
 from eliza_state.journal.contract import Journal
+from eliza_state.journal.lineage import stretches
 from eliza_state.migration.report import Fault
 from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.recovery import Recovered, collector_paused, fetching, is_usable, recover
 from eliza_state.slice_migration import Use, migrate_slice, use_of
 from eliza_state.snapshot_store import SnapshotStore
-from eliza_state.snapshots import ChunkMissing, ScopeSnapshot, SliceSnapshot
+from eliza_state.snapshots import ChunkMissing, ScopeSnapshot, SliceSnapshot, restore_slice
 from eliza_state.tree import Tree
 
 
@@ -60,7 +61,12 @@ class SliceExaminer:
             and is_usable(self._journal, snapshot, until=head, lose=unusable.append)
         ]
         slices = tuple(one for snapshot in usable for one in self._slices(path, snapshot, modules))
-        return Look(slices, len(unusable), bool(usable) and _is_outdated(slices, modules))
+        way = tuple(stretches(self._journal, path, until=head))
+        # Those of what a restore has undone are of no use for the present.
+        current = tuple(
+            one for one in slices if any(stretch.reaches(one.snapshot.position) for stretch in way)
+        )
+        return Look(slices, len(unusable), bool(usable) and _is_outdated(current, modules))
 
     def _modules(self, path: Path) -> dict[str, StateModule[Any]]:
         modules = self._tree.modules(self._tree.hierarchy.level(path))
@@ -79,28 +85,35 @@ class SliceExaminer:
         return use_of(stored, module, handled=self._tree.handled(stored.module), events=snapshot.events)
 
     def check(self, found: StoredSlice) -> Fault | None:
-        """Migrate a stored slice and return what is wrong with the outcome, if anything is.
+        """Compare a stored slice, migrated if it is to be, with the fold; return what is wrong, if anything.
 
-        A slice of which a chunk is missing is not to be migrated, which is no fault of the migration's.
+        A slice of which a chunk is missing is not to be used, which is no fault of the migration's.
         """
         path, position = found.path, found.snapshot.position
-        fetch = fetching(self._snapshots, path, found=Recovered({}), lose=lambda _: None)
         try:
             with collector_paused():
-                migrated = migrate_slice(found.module, found.stored, fetch, codec=self._tree.codec)
+                state = self._state(found)
+            folded = self._folded(path, position).slices[found.stored.module]
+            reason = render(diff(folded, state))
         except ChunkMissing:
             return None
         except StateError as error:
             reason = str(error)
-        else:
-            folded = self._folded(path, position).slices[found.stored.module]
-            reason = render(diff(folded, migrated))
         if not reason:
             return None
         stored = found.stored
         return Fault(
             module=stored.module, version=stored.module_version, path=path, position=position, reason=reason
         )
+
+    def _state(self, found: StoredSlice) -> Any:
+        """Return the state that a stored slice stands for, its chunks not loaded unless it is migrated."""
+        path, codec = found.path, self._tree.codec
+        fetch = fetching(self._snapshots, path, found=Recovered({}), lose=lambda _: None)
+        if found.use is Use.MIGRATED:
+            return migrate_slice(found.module, found.stored, fetch, codec=codec)
+        place = f"{self._journal.epoch}{path.encode()}"
+        return restore_slice(found.module, found.stored.body, fetch, place=place, codec=codec)
 
     def _folded(self, path: Path, position: int) -> Recovered:
         # What cannot be folded was told when the records were read.

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -133,6 +133,11 @@ class Plugins:
         if callable(getattr(made, "close", None)):
             self._closing.push_async_callback(storage.close)
         return storage.namespace(_SPACE, name)
+
+    def storages(self) -> Mapping[str, Storage[Any]]:
+        """Return the storage that plugins share, by an empty name, and those that some have of their own."""
+        own = {name: self._keyspaces[name].storage for name in self._own if name in self._keyspaces}
+        return {"": self._storage, **own}
 
     async def names(self) -> list[str]:
         """Return the names of the plugins that have keys, in order; all keys are looked over for it.

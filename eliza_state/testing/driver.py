@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, overload
 
 from eliza_state.change import SliceChange
+from eliza_state.checking import ImpureReducer, check_reducers
 from eliza_state.errors import ScopeArchived
 from eliza_state.module import Composition, StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
@@ -22,14 +23,20 @@ class TreeDriver:
     """Dispatch events over scopes that live in a dict: modules under test, with nothing around them.
 
     An event takes the way it takes through a store: written as JSON and read back, root first along the
-    chain, refused by the addressed scope alone. So what passes here fits a store.
+    chain, refused by the addressed scope alone. So what passes here fits a store. With `checked`, a reducer
+    that changes its state or its event, or gives another result when it is run again, is a `ReducerError`.
     Raises `RegistrationError` for modules that cannot work together.
     """
 
     def __init__(
-        self, *modules: StateModule[Any] | Composition, hierarchy: Hierarchy = DEFAULT_HIERARCHY
+        self,
+        *modules: StateModule[Any] | Composition,
+        hierarchy: Hierarchy = DEFAULT_HIERARCHY,
+        checked: bool = False,
     ) -> None:
         self.tree = Tree(modules, hierarchy=hierarchy)
+        if checked:
+            check_reducers(self.tree, _refuse)
         self._scopes: dict[Path, dict[str, Any]] = {}
         self._versions: dict[Path, int] = {}
         self._ended: set[Path] = set()
@@ -73,6 +80,14 @@ class TreeDriver:
             changes.append(SliceChange(chain[depth], name, before, after))
         return changes
 
+    def given(self, module: str | type[StateModule[S]], state: S, *, of: Path | str = "") -> None:
+        """Put a state where events would have brought it: the slice of a module, at a scope."""
+        path = self._path(of)
+        name = self.tree.slice_name(module, level=self.tree.hierarchy.level(path))
+        for scope in path.chain():
+            self._scopes[scope] = self._slices(scope)
+        self._scopes[path][name] = state
+
     @overload
     def state(self, module: type[StateModule[S]], *, of: Path | str = ...) -> S: ...
     @overload
@@ -109,6 +124,10 @@ class TreeDriver:
     def _slices(self, path: Path) -> dict[str, Any]:
         found = self._scopes.get(path)
         return self.tree.initial(self.tree.hierarchy.level(path)) if found is None else found
+
+
+def _refuse(fault: ImpureReducer) -> None:
+    raise fault
 
 
 def fold(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 import attrs
 
@@ -12,6 +12,7 @@ from eliza_modules.refusal import refuse
 from eliza_state.collections import Entities, Set
 from eliza_state.event import event
 from eliza_state.evolve import evolve
+from eliza_state.indexes import Composite, Index, Indexes
 from eliza_state.module import StateModule, reduces
 from eliza_state.path import Path
 
@@ -143,16 +144,37 @@ class ConversationEnded:
     at: datetime | None = None
 
 
+def hour_of(message: Message) -> datetime | None:
+    """Return the beginning of the hour in which a message came, in UTC; None for one without a time.
+
+    A time without a zone counts as UTC.
+    """
+    if message.at is None:
+        return None
+    at = message.at.replace(tzinfo=UTC) if message.at.tzinfo is None else message.at.astimezone(UTC)
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
 class ConversationModule(StateModule[ConversationState]):
     """Keep what is said in a conversation and what is known about it.
 
     Rejects a message without id or user or with the id of a present one, a change to a message that is not
     there, a sentiment outside -1 … 1, a goal without id or active already, and the completion of a goal that
     is not active here.
+
+    Messages are found by their user, by the hour they came in, and by the topic that their conversation has.
     """
 
     name = "conversation"
     level = "conversation"
+    indexes: ClassVar[Indexes] = {
+        "messages": (
+            Index("user"),
+            Index("hour", key=hour_of, ordered=True),
+            Index("topic"),
+            Composite("user", "hour"),
+        )
+    }
 
     @reduces(MessageReceived)
     def receive_message(

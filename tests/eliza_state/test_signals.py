@@ -534,3 +534,27 @@ async def test_a_receiver_subscribed_twice_is_told_twice_until_one_subscription_
     await manager.dispatch(Said(user="ada", text="c"), to=TALK)
 
     assert (2, 3, 3) == (told, once, len(receiver))
+
+
+async def test_receivers_are_counted_by_name_and_what_waits_for_them(manager):
+    blocked = asyncio.Event()
+
+    async def slow(_change):
+        await blocked.wait()
+
+    def quick(_change): ...
+
+    signals = manager.parts.signals
+    subscriptions = [manager.subscribe(receiver) for receiver in (slow, quick)]
+    subscriptions.append(manager.subscribe(quick, event="said"))
+    changes = manager.changes()
+    for number in range(3):
+        await manager.dispatch(Said(user="ada", text=str(number)), to=TALK)
+    counts = {name.rpartition(".")[2]: count for name, count in signals.receivers().items()}
+
+    assert counts == {"slow": 1, "quick": 2, "changes()": 1}
+    assert signals.waiting == 3
+    changes.close()
+    for subscription in subscriptions:
+        subscription.cancel()
+    assert not signals.receivers()

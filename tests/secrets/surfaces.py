@@ -10,6 +10,8 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
+from prometheus_client import CollectorRegistry, generate_latest
+
 from eliza_modules.approval import Approvals
 from eliza_modules.run import Runs
 from eliza_modules.settings import SettingsModule
@@ -27,6 +29,8 @@ from eliza_serializers import JsonSerializer, MsgpackSerializer
 from eliza_state.change import Change
 from eliza_state.codec import register_collections
 from eliza_state.diff import diff, render
+from eliza_state.health import HealthMonitor
+from eliza_state.health.prometheus import PrometheusCollector
 from eliza_state.scope import Scope
 from tests.secrets.planted import AGENT, ROOM, USER, Planted, VaultModule, filled
 
@@ -178,3 +182,27 @@ async def _plugins(store: Planted) -> AsyncIterator[str]:
     for shown in (value, heard):
         for text in texts(shown):
             yield text
+
+
+@surface("a monitor, its health, alerts and metrics")
+async def _health(store: Planted) -> AsyncIterator[str | bytes]:
+    def fail(change: Change) -> None:
+        raise ValueError(change, change.event, change.event.field)
+
+    monitor = HealthMonitor(store.manager, thresholds={"errors_per_minute": 0})
+    alerts: list[object] = []
+    monitor.on_alert(alerts.append)
+    subscription = store.manager.subscribe(fail)
+    await changed(store)
+    verification = await monitor.verify(sample=None)
+    health = await monitor.check_health()
+    subscription.cancel()
+    registry = CollectorRegistry()
+    registry.register(PrometheusCollector(monitor))
+    yield generate_latest(registry)
+    yield json.dumps(health.to_dict())
+    yield json.dumps(verification.to_dict())
+    for value in (health, verification, alerts, monitor, health.errors, health.reasons):
+        for text in texts(value):
+            yield text
+    await monitor.close()

@@ -26,6 +26,12 @@ SHOWING = [
     ("log", "--limit", "100"),
     ("migrate", "--dry-run", *MODULES),
     ("migrate", "--dry-run", "--json", "--all", *MODULES),
+    ("health", *MODULES),
+    ("health", "--json", *MODULES),
+    ("verify", "--all", *MODULES),
+    ("verify", "--json", *MODULES),
+    ("repair", "--dry-run", *MODULES),
+    ("repair", "--dry-run", "--json", *MODULES),
 ]
 """The commands that show a store; one that is new gets a line here."""
 

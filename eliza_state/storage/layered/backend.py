@@ -24,6 +24,7 @@ from eliza_state.storage.layered.options import DEFAULT, PersistOptions
 from eliza_state.storage.layered.reading import LayeredReading, own_marks
 from eliza_state.storage.layered.writing import LayeredWriting
 from eliza_state.storage.storage import TOMBSTONE_MS
+from eliza_state.storage.wrapper import Encoded
 
 V = TypeVar("V")
 
@@ -219,6 +220,11 @@ class LayeredBackend(Backend[V]):
     def problems(self) -> Problems:
         """What has become of the layers."""
         return self._layers.home.problems
+
+    def kept_in(self) -> list[Backend[V]]:
+        """Return the home and the archive, each by itself: what is there is no copy."""
+        layers = [self._layers.home] + ([] if self._layers.archive is None else [self._layers.archive])
+        return [Encoded(layer.backend, self._layers.encoding) for layer in layers]
 
     def status(self) -> list[LayerStatus]:
         """Return the figures of the layers, from memory down."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Generic, TypeVar
 
@@ -14,6 +15,7 @@ from eliza_state.storage.backend import Backend
 from eliza_state.storage.errors import DamagedValue, OutcomeUnknown
 from eliza_state.storage.layered.breaker import Breaker, LayerDown
 from eliza_state.storage.time_limit import TimeLimits
+from eliza_state.storage.wrappers.histogram import Histogram, Latency
 
 B = TypeVar("B", bound=Backend[bytes])
 R = TypeVar("R")
@@ -25,7 +27,8 @@ class LayerStatus:
 
     `hits` and `misses` count keys asked for; `failures` calls that failed or took too long; `skipped` calls
     that were not made because the layer was down; `to_repair` keys written meanwhile, whose copies are
-    not used before they are repaired (-1: all of them).
+    not used before they are repaired (-1: all of them). `latency` is that of the calls that were answered,
+    or that failed; `None` before the first, and of memory.
     """
 
     name: str
@@ -36,6 +39,7 @@ class LayerStatus:
     failures: int
     skipped: int
     to_repair: int = 0
+    latency: Latency | None = None
 
 
 class Layer(Generic[B]):
@@ -60,6 +64,7 @@ class Layer(Generic[B]):
         self.misses = 0
         self._failures = 0
         self._skipped = 0
+        self._histogram = Histogram()
 
     def count(self, *, hits: int, asked: int) -> None:
         """Count keys that were asked for, and those of them that were there."""
@@ -76,6 +81,7 @@ class Layer(Generic[B]):
             self.misses,
             self._failures,
             self._skipped,
+            latency=self._histogram.latency if self._histogram.count else None,
         )
 
     async def call(self, awaitable: Awaitable[R], *, writes: bool = False) -> R:
@@ -88,6 +94,7 @@ class Layer(Generic[B]):
         """
         if not self.breaker.is_closed:
             self._try(awaitable)
+        started_ns = time.perf_counter_ns()
         try:
             with self._limits.within(self.timeout_s):
                 answer = await awaitable
@@ -110,6 +117,8 @@ class Layer(Generic[B]):
         except BaseException:
             self.breaker.abandoned()
             raise
+        finally:
+            self._histogram.add(time.perf_counter_ns() - started_ns)
         self._succeed()
         return answer
 

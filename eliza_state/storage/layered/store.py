@@ -171,6 +171,10 @@ class LayeredStore(Storage[V]):
         """Return the figures of the layers, from memory down."""
         return self._layered.status()
 
+    def kept_in(self) -> list[Backend[V]]:
+        """Return the home and the archive, each by itself, for a look at what they keep; not to be closed."""
+        return self._layered.kept_in()
+
     async def flush(self, layer: str | None = None) -> None:
         """Write what is held back for a layer, by name, or for all: debounced writes, copies to repair.
 

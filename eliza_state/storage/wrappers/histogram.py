@@ -57,6 +57,13 @@ class Histogram:
         if duration_ns > self._max_ns:  # noqa: PLR1730  # calling max costs as much as all of the rest
             self._max_ns = duration_ns
 
+    def include(self, other: Histogram) -> None:
+        """Count what another one has counted as well."""
+        self._buckets = [mine + theirs for mine, theirs in zip(self._buckets, other._buckets, strict=True)]
+        self.count += other.count
+        self._sum_ns += other._sum_ns
+        self._max_ns = max(self._max_ns, other._max_ns)
+
     def percentile_ns(self, share: float) -> float:
         """Return the duration that a share (0 to 1) of all does not exceed; 0 when there are none."""
         rank = max(1, -(-self.count * share // 1))

@@ -408,3 +408,21 @@ class TestLazyChunks:
         chunks, _ = lazy(2)
 
         assert repr(chunks[0]) == "LazyChunk(2, address='chunk 0', is_loaded=False)"
+
+
+def test_what_was_only_appended_to_is_seen_at_once() -> None:
+    before = Log("ab").append("c")
+
+    assert before.append("d").has_only_grown(before)
+    assert before.has_only_grown(before)
+    assert not before.has_only_grown(before.append("d"))
+    assert not before.set(0, "x").append("d").has_only_grown(before)
+    assert not before.extend("d" * CHUNK_SIZE).has_only_grown(before)
+
+
+def test_another_branch_has_not_only_grown() -> None:
+    root = Log("ab").append("c")
+    one, other = root.append("d"), root.append("e").append("f")
+
+    assert one.has_only_grown(root)
+    assert not other.has_only_grown(one)

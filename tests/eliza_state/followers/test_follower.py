@@ -116,11 +116,31 @@ async def test_what_it_writes_goes_above_and_below_and_names_its_cause(manager, 
     first, second = records[0], records[1]
 
     assert [
-        ("follower:f:1:1", "drawn", AGENT, first.id),
-        ("follower:f:1:2", "noted", TALK, first.id),
-        ("follower:f:2:1", "said", TALK, second.id),
-        ("follower:f:2:2", "noted", OTHER, second.id),
-    ] == [(r.id, r.event, r.path, r.cause) for r in records if r.id.startswith("follower:")]
+        ("1", "drawn", AGENT, first.id),
+        ("2", "noted", TALK, first.id),
+        ("1", "said", TALK, second.id),
+        ("2", "noted", OTHER, second.id),
+    ] == [
+        (r.id.rpartition(":")[2], r.event, r.path, r.cause) for r in records if r.id.startswith("follower:f:")
+    ]
+
+
+async def test_what_it_writes_has_ids_made_of_what_it_heard_wherever_that_stands(opened, following):
+    def handler(told, write):
+        write("noted", {"text": told.event.text})
+
+    ids = []
+    for before in ((), ("first",)):
+        manager = await opened()
+        await say(manager, *before, to=OTHER)
+        await manager.dispatch(said("hello"), to=TALK, id="mail-1")
+        follower = await (await following(manager)).follow("f", handler, below=TALK, events=[Said])
+        await follower.settled()
+        records = await manager.root.records()
+        ids.append([record.id for record in records if record.id.startswith("follower:")])
+
+    assert 1 == len(ids[0])
+    assert ids[0] == ids[1]
 
 
 async def test_it_does_not_hear_what_it_wrote_itself(manager, followers):

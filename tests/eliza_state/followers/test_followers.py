@@ -257,7 +257,7 @@ def test_the_end_of_the_event_loop_ends_them_quietly(sqlite_url, caplog):
         await followers.follow("idle", nothing)
         await say(manager, 1)
         await hanging.wait()
-        manager.journal.close()
+        await manager.close()
 
     asyncio.run(main())
 

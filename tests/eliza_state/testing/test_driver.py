@@ -5,7 +5,14 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from eliza_state.errors import InvalidEvent, Rejected, ScopeArchived, StateError, UnknownTransition
+from eliza_state.errors import (
+    InvalidEvent,
+    RegistrationError,
+    Rejected,
+    ScopeArchived,
+    StateError,
+    UnknownTransition,
+)
 from eliza_state.manager import StateManager
 from eliza_state.module import reduces
 from eliza_state.testing import TreeDriver, fold
@@ -30,6 +37,21 @@ def test_a_driver_starts_with_initial_states():
 
     assert driver.state(TalkModule, of=TALK) == chat.Talk()
     assert driver.paths == []
+
+
+def test_given_this_state_events_go_on_from_it():
+    driver = TreeDriver(TalkModule(), TotalsModule())
+    driver.given(TalkModule, chat.Talk(closed=True), of=TALK)
+    driver.send(TALK, Said(user="ada", text="one"))
+
+    assert driver.state(TalkModule, of=TALK).closed
+    assert list(driver.state("talk", of=TALK).texts) == ["one"]
+    assert driver.state(TalkModule, of=OTHER) == chat.Talk()
+
+
+def test_given_a_module_that_is_not_there_it_is_an_error():
+    with pytest.raises(RegistrationError, match="no module 'talk' at level 'room'"):
+        TreeDriver(TalkModule()).given("talk", chat.Talk(), of=ROOM)
 
 
 def test_given_these_events_this_state():

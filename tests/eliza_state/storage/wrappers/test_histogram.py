@@ -58,3 +58,10 @@ def test_what_takes_for_ever_shows_in_the_maximum(duration_ns: int) -> None:
 
 def test_a_clock_that_was_turned_back_counts_as_nothing() -> None:
     assert Latency(1, 0, 0, 0, 0, 0) == filled(-5).latency
+
+
+def test_one_that_includes_another_is_as_if_it_had_counted_both() -> None:
+    both, other = filled(1, 500, 2_000_000), filled(7, 70_000_000)
+    both.include(other)
+
+    assert both.latency == filled(1, 500, 2_000_000, 7, 70_000_000).latency

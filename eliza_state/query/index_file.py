@@ -1,0 +1,343 @@
+"""Indexes on disk: of all scopes, loaded or not, in a SQLite file beside the store.
+
+Nothing in it is relied on: it can be thrown away, and what is damaged or declared otherwise is made anew. For
+each index a row says which entry has which value, in the encoding of `eliza_state.ordering`; the entries
+themselves stay in the states. A row with an empty key tells of the state around a collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Final
+
+import attrs
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from eliza_state import sqlite
+from eliza_state.errors import Busy, StoreError
+from eliza_state.indexes import ABSENT, Collection, Column, Composite, Index, entries
+from eliza_state.ordering import encode
+from eliza_state.path import Path
+from eliza_state.query.binding import elements_of
+from eliza_state.query.table import Find, columns_of
+
+SUFFIX: Final = "-indexes"
+STATE_KEY: Final = b""
+"""The key under which the values of the state around a collection stand."""
+
+LABELS: Final = 1_000
+_FORMAT: Final = "1"
+TABLES: Final = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    # `position` is where the rows of a collection stand; NULL while they are made for the first time, by
+    # whoever set `builder` last.
+    "CREATE TABLE collection (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL,"
+    " position INTEGER, builder TEXT)",
+    "CREATE TABLE scope (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE entry (label INTEGER NOT NULL, value BLOB NOT NULL, scope INTEGER NOT NULL,"
+    " key BLOB NOT NULL, PRIMARY KEY (label, value, scope, key)) WITHOUT ROWID",
+    "CREATE UNIQUE INDEX entry_scope ON entry (scope, label, key, value)",
+    "CREATE TABLE fact (path TEXT PRIMARY KEY, level TEXT NOT NULL, version INTEGER NOT NULL,"
+    " position INTEGER NOT NULL, last_activity_us INTEGER NOT NULL, last_event TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX fact_activity ON fact (last_activity_us)",
+)
+
+
+@attrs.frozen(eq=False)
+class Label:
+    """One index on disk: its number, and the columns that it holds, of entries or of the state around."""
+
+    number: int
+    index: Index | Composite
+    columns: tuple[Column, ...]
+
+    @property
+    def of(self) -> str:
+        """What the values are taken of."""
+        return self.columns[0].of
+
+    @property
+    def is_each(self) -> bool:
+        """Whether it holds the elements of a collection; otherwise it has one row for each entry."""
+        return isinstance(self.index, Index) and self.index.each
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it finds ranges."""
+        return isinstance(self.index, Index) and self.index.ordered
+
+    def values(self, source: Any) -> Iterable[bytes]:
+        """Return what an entry, or a state, is found by."""
+        if self.is_each:
+            return {encode(element) for element in elements_of(self.columns[0].get(source))}
+        return (b"".join([encode(column.get(source)) for column in self.columns]),)
+
+
+@attrs.frozen(eq=False)
+class Layout:
+    """Where the indexes of a collection are in the file: `name` names it there, `slice` is its slice."""
+
+    name: str
+    slice: str
+    level: str
+    fingerprint: str
+    collection: Collection
+    labels: tuple[Label, ...]
+
+    @classmethod
+    def of(cls, slice_name: str, module: Any, collection: Collection, *, find: Find) -> Layout:
+        """Return the layout of a collection of a module."""
+        labels = [
+            Label(number, index, columns_of(index, find)) for number, index in enumerate(collection.indexes)
+        ]
+        name = f"{slice_name}.{collection.field}"
+        fingerprint = f"{module.version} {module.since_position} {collection.fingerprint()}"
+        return cls(name, slice_name, module.level, fingerprint, collection, tuple(labels))
+
+    @property
+    def every_entry(self) -> Label | None:
+        """An index that has one row for each entry, if there is one."""
+        return next((label for label in self.labels if label.of != "state" and not label.is_each), None)
+
+
+class IndexFile:
+    """The file, used by one thread at a time.
+
+    `report` is told when the file has to be made anew. A file that is `read_only` is left as it is.
+    """
+
+    def __init__(
+        self, database: str, *, epoch: str, read_only: bool, report: Callable[[str, Exception | None], None]
+    ) -> None:
+        self.read_only = read_only
+        self._file = database + SUFFIX
+        self._epoch = epoch
+        self._report = report
+        self._engine: Engine | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return os.path.exists(self._file)
+
+    @contextlib.contextmanager
+    def session(self) -> Generator[Session]:
+        """Work on the file in one transaction.
+
+        Raises `Busy` while another process writes it, `StoreError` where it cannot be used. One that is
+        damaged is removed, so that the next session begins with an empty one.
+        """
+        with self._connect() as connection:
+            try:
+                with sqlite.translated("use the indexes"), connection.begin():
+                    yield Session(connection)
+            except StoreError as error:
+                if _is_damage(error):
+                    self._discard(f"the indexes are damaged and made anew: {error}", error)
+                raise
+
+    @contextlib.contextmanager
+    def _connect(self) -> Generator[Connection]:
+        if self._engine is None:
+            self._engine = self._open()
+        try:
+            with sqlite.translated("open the indexes"):
+                connection = self._engine.connect()
+        except Busy:
+            raise
+        except StoreError as error:
+            self._discard(f"the indexes cannot be opened and are made anew: {error}", error)
+            raise
+        with connection:
+            yield connection
+
+    def _open(self) -> Engine:
+        url = URL.create("sqlite", database=self._file)
+        if self.read_only:
+            engine = sqlite.reading_engine(url, busy_timeout_ms=100, read_only=True)
+        else:
+            # What a power cut takes is made again from the journal.
+            engine = sqlite.writing_engine(url, synchronous="NORMAL")
+        try:
+            with sqlite.translated("open the indexes"), engine.begin() as connection:
+                self._check(connection)
+        except Busy:
+            engine.dispose()
+            raise
+        except _Foreign as error:
+            engine.dispose()
+            self._discard(str(error), None)
+            raise
+        except StoreError as error:
+            engine.dispose()
+            self._discard(f"the indexes are damaged and made anew: {error}", error)
+            raise
+        return engine
+
+    def _check(self, connection: Connection) -> None:
+        """Create the tables, or see that they are this store's."""
+        tables = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
+        if not tables and not self.read_only:
+            for statement in TABLES:
+                connection.exec_driver_sql(statement)
+            told = [("format", _FORMAT), ("epoch", self._epoch)]
+            connection.exec_driver_sql("INSERT INTO meta (name, value) VALUES (?, ?)", told)
+            return
+        connection.exec_driver_sql("SELECT 1 FROM collection, scope, entry, fact LIMIT 0")
+        rows = connection.exec_driver_sql("SELECT name, value FROM meta")
+        found: dict[str, str] = {str(row[0]): str(row[1]) for row in rows}
+        if (found.get("format"), found.get("epoch")) != (_FORMAT, self._epoch):
+            raise _Foreign("the indexes are of another store or format and are made anew")
+
+    def _discard(self, message: str, error: Exception | None) -> None:
+        self.close()
+        if not self.read_only:
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(OSError):
+                    os.unlink(self._file + suffix)
+        self._report(message, error)
+
+    def expunge(self) -> bool:
+        """Have what was deleted gone from the file as well, and tell whether it is."""
+        if self._engine is None:
+            return True
+        with sqlite.translated("clean the indexes"), self._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            return sqlite.empty_log(driver)
+
+    def checkpoint(self) -> None:
+        """Bring what the log holds into the database."""
+        if self._engine is not None and not self.read_only:
+            with sqlite.translated("checkpoint the indexes"), self._engine.connect() as connection:
+                sqlite.checkpoint(connection)
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        if self._engine is not None:
+            with contextlib.suppress(SQLAlchemyError):
+                self._engine.dispose()
+            self._engine = None
+
+
+def _is_damage(error: StoreError) -> bool:
+    cause = error.__cause__
+    code = getattr(getattr(cause, "orig", None) or cause, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class _Foreign(StoreError):
+    """The file holds something else."""
+
+
+class Session:
+    """One transaction on the file."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.run = connection.exec_driver_sql
+
+    # Collections
+
+    def position(self, layout: Layout) -> int | None:
+        """Return where the rows of a collection stand; `None` where there are none, or others are wanted."""
+        row = self.run("SELECT fingerprint, position FROM collection WHERE name = ?", (layout.name,)).first()
+        return None if row is None or row[0] != layout.fingerprint else row[1]
+
+    def is_outdated(self, layout: Layout) -> bool:
+        """Tell whether there are rows of another declaration."""
+        row = self.run("SELECT fingerprint FROM collection WHERE name = ?", (layout.name,)).first()
+        return row is not None and row[0] != layout.fingerprint
+
+    def begin(self, layout: Layout, builder: str) -> None:
+        """Remove what there is of a collection and note who makes it anew."""
+        number = self.number(layout)
+        if number is not None:
+            first = number * LABELS
+            self.run("DELETE FROM entry WHERE label BETWEEN ? AND ?", (first, first + LABELS - 1))
+        self.run(
+            "INSERT INTO collection (name, fingerprint, position, builder) VALUES (?, ?, NULL, ?)"
+            " ON CONFLICT (name) DO UPDATE SET fingerprint = excluded.fingerprint, position = NULL,"
+            " builder = excluded.builder",
+            (layout.name, layout.fingerprint, builder),
+        )
+
+    def is_built_by(self, layout: Layout, builder: str) -> bool:
+        """Tell whether nobody else has begun to make the collection since."""
+        found = self.run("SELECT builder FROM collection WHERE name = ?", (layout.name,)).scalar()
+        return found == builder
+
+    def set_position(self, layout: Layout, position: int) -> None:
+        """Note where the rows of a collection stand."""
+        self.run("UPDATE collection SET position = ? WHERE name = ?", (position, layout.name))
+
+    def number(self, layout: Layout) -> int | None:
+        """Return a collection's number; `None` if it is not there."""
+        found = self.run("SELECT id FROM collection WHERE name = ?", (layout.name,)).scalar()
+        return None if found is None else int(found)
+
+    def label(self, layout: Layout, label: Label) -> int:
+        """Return the number of an index among all."""
+        number = self.number(layout)
+        assert number is not None
+        return number * LABELS + label.number
+
+    # Rows
+
+    def _scope(self, path: Path) -> int:
+        text = path.encode()
+        self.run("INSERT INTO scope (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (text,))
+        return int(self.run("SELECT id FROM scope WHERE path = ?", (text,)).scalar_one())
+
+    def forget(self, path: Path, *, before: int) -> None:
+        """Remove the rows of a scope, where they stand before a position.
+
+        Whoever brings them past that position reads there that the scope has changed.
+        """
+        scope = self.run("SELECT id FROM scope WHERE path = ?", (path.encode(),)).scalar()
+        stale = self.run("SELECT id FROM collection WHERE coalesce(position, 0) < ?", (before,)).scalars()
+        for collection in [] if scope is None else stale.all():
+            first = collection * LABELS
+            gone = (scope, first, first + LABELS - 1)
+            self.run("DELETE FROM entry WHERE scope = ? AND label BETWEEN ? AND ?", gone)
+
+    def write_scope(self, layout: Layout, path: Path, state: Any) -> None:
+        """Write the rows of a whole scope in place of those that it has."""
+        scope, first = self._scope(path), self.label(layout, layout.labels[0])
+        last = first + LABELS - 1
+        self.run("DELETE FROM entry WHERE scope = ? AND label BETWEEN ? AND ?", (scope, first, last))
+        found = entries(getattr(state, layout.collection.field))
+        self._insert(layout, scope, first, dict(found), state)
+
+    def write_changes(self, layout: Layout, path: Path, changed: dict[Any, Any], state: Any) -> None:
+        """Write the rows of some entries, `ABSENT` for those that are gone, and of the state around them."""
+        scope, first = self._scope(path), self.label(layout, layout.labels[0])
+        keys = [encode(key) for key in changed]
+        gone = [
+            (scope, first + label.number, key)
+            for label in layout.labels
+            for key in (keys if label.of != "state" else [STATE_KEY])
+        ]
+        if gone:
+            self.run("DELETE FROM entry WHERE scope = ? AND label = ? AND key = ?", gone)
+        self._insert(layout, scope, first, changed, state)
+
+    def _insert(self, layout: Layout, scope: int, first: int, found: dict[Any, Any], state: Any) -> None:
+        rows = [
+            (first + label.number, value, scope, encode(key))
+            for label in layout.labels
+            if label.of != "state"
+            for key, entry in found.items()
+            if entry is not ABSENT
+            for value in label.values(entry)
+        ]
+        rows += [
+            (first + label.number, value, scope, STATE_KEY)
+            for label in layout.labels
+            if label.of == "state"
+            for value in label.values(state)
+        ]
+        if rows:
+            self.run("INSERT OR IGNORE INTO entry (label, value, scope, key) VALUES (?, ?, ?, ?)", rows)
