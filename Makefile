@@ -24,9 +24,9 @@ check: $(VENV)/developing
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # More workers than processors: tests wait for servers, processes and disks.
-unit: export ELIZA_STATE_TEST_EFFORT ?= 0.3
+unit: export ELIZA_STATE_TEST_EFFORT ?= 0.1
 unit: $(VENV)/developing
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) * 3 // 2)")
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) * 2)")
 
 coverage: $(VENV)/developing
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from eliza_state.errors import RegistrationError
 from eliza_state.indexes import Collection, collections_of, nearest
 from eliza_state.module import StateModule
+from eliza_state.ordering import order_key
 from eliza_state.path import Path
 from eliza_state.query.answer import Answer, Cursor, Match
 from eliza_state.query.answering import Answering, Asked
@@ -92,16 +93,17 @@ class Queries:
     ) -> Counter[Any]:
         """Return how many entries for which `where` holds have which value of the field `by`; see `find`.
 
-        Values that cannot be counted by, such as lists, raise `InvalidQuery`.
+        The values come in their order. Values that cannot be counted by, such as lists, raise `InvalidQuery`.
         """
         query = self._query(module, of=of, where=where, below=below, order_by=by)
         asked = Asked(query, query.given({}), None, Explanation())
         ask = partial(self._answering.elsewhere.groups, column=query.order.columns[0])
         try:
             rows, others = await self._answering.ask(asked, ask)
-            return Counter(values[0] for values, _ in rows) + (others or Counter())
+            counted = Counter(values[0] for values, _ in rows) + (others or Counter())
         except TypeError as error:
             raise InvalidQuery(f"{by!r} holds values that cannot be counted by: {error}") from error
+        return Counter(dict(sorted(counted.items(), key=lambda item: order_key(item[0]))))
 
     def prepare(
         self,

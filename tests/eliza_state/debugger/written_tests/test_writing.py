@@ -54,6 +54,12 @@ def passes(text: str, folder: FilePath) -> bool:
 
 
 @pytest.fixture
+def url(sqlite_url: str) -> str:
+    """One kind of store is enough where each test runs another one in a process of its own."""
+    return sqlite_url
+
+
+@pytest.fixture
 async def shop(opened: Open, url: str) -> StateManager:
     """A store with orders that hold all kinds of values."""
     manager: StateManager = await opened(url, modules=[OrdersModule()])
