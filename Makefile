@@ -16,12 +16,12 @@ demo: $(VENV)/installed
 test: check unit
 	$(BIN)/python -m tests.matrix --sample
 
+# The two that check types take one processor each.
 check: $(VENV)/developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy $(SOURCES)
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/mypy $(SOURCES) & mypy=$$!; $(BIN)/pyright --pythonpath $(BIN)/python && wait $$mypy
 
 # More workers than processors: tests wait for servers, processes and disks.
 unit: export ELIZA_STATE_TEST_EFFORT ?= 0.1
