@@ -171,6 +171,7 @@ class WorkspaceModule(StateModule[WorkspaceState]):
 
     name = "workspace"
     level = "user"
+    restorable = False  # a token that was given must not be given again
 
     def __init__(self, *, keep_messages: int = KEEP_MESSAGES) -> None:
         if type(keep_messages) is not int or keep_messages < 1:

@@ -10,6 +10,7 @@ from eliza_modules.workspace import WorkspaceMessageReceived, WorkspaceModule, W
 from eliza_modules.workspace_claim import RunLost
 from eliza_modules.workspace_service import Workspace, WorkspaceBusy, waiting_users
 from eliza_state import StateManager
+from eliza_state.debugger import Debugger
 from eliza_state.errors import Rejected
 from eliza_state.plugins import Plugins
 from eliza_state.testing import ManualClock
@@ -349,3 +350,16 @@ async def test_tool_servers_and_debug_mode(ada):
     state = await ada.state()
 
     assert (["search"], True) == (list(state.tool_servers), state.debug)
+
+
+async def test_a_restore_gives_no_token_a_second_time(ada, manager):
+    await ada.receive("hello", id="m1")
+    before = await manager.position()
+    late = await ada.claim("r1", holder="p1")
+    await Debugger(manager).restore(before, ada.scope.path)
+    await late.release()
+    fresh = await ada.claim("r2", holder="p2")
+
+    assert fresh.token > late.token
+    with pytest.raises(RunLost):
+        await late.say("too late")
