@@ -40,8 +40,9 @@ class Format:
     tag and its data. It raises `ValueError`, `OverflowError` or `TypeError` for what it cannot hold, and
     `UnicodeEncodeError` for text with a lone surrogate.
     `decode` reads data, every envelope as a dict with the keys `_type` and `data`; bytes that are not of this
-    format raise `ValueError` or `RecursionError`. `tags` are those of the built-in types; without `native`
-    typed values are written and read by Python code alone.
+    format raise `ValueError` or `RecursionError`. `tags` are those of the built-in types, each of which must
+    give back the same value: most of them are trusted, and not read back when they are written. Without
+    `native` typed values are written and read by Python code alone.
     """
 
     title: str

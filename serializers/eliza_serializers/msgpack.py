@@ -23,7 +23,17 @@ from eliza_serializers.format import Decoded, Format, Native
 from eliza_serializers.moments import clock_text, datetime_from
 from eliza_serializers.plain import Plain
 from eliza_serializers.serializer import Serializer
-from eliza_serializers.tags import BUILT_IN, DATA_KEY, INT, TYPE_KEY, Tag, base64_bytes, class_of, set_data
+from eliza_serializers.tags import (
+    BUILT_IN,
+    DATA_KEY,
+    INT,
+    TYPE_KEY,
+    Tag,
+    base64_bytes,
+    class_of,
+    read_uuid,
+    set_data,
+)
 
 # What is stored: a code keeps its meaning.
 _CODES: Final[Mapping[str, int]] = {
@@ -130,14 +140,10 @@ def _read_bytes(data: bytes | str) -> bytes:
     return data if isinstance(data, bytes) else base64_bytes(data)
 
 
-def _read_uuid(data: bytes | str) -> UUID:
-    return UUID(bytes=data) if isinstance(data, bytes) else UUID(data)
-
-
 _CHANGES: Final[Mapping[type, Mapping[str, Any]]] = {
     bytes: {"to_data": bytes, "from_data": _read_bytes, "shape": (bytes, str)},
     datetime: {"to_data": _write_moment, "from_data": _read_moment, "shape": (datetime, str)},
-    UUID: {"to_data": attrgetter("bytes"), "from_data": _read_uuid, "shape": (bytes, str)},
+    UUID: {"to_data": attrgetter("bytes"), "from_data": read_uuid, "shape": (bytes, str)},
     set: {"to_data": partial(set_data, order=_encode)},
     frozenset: {"to_data": partial(set_data, order=_encode)},
 }

@@ -2,8 +2,8 @@
 
 msgspec works on attrs classes at C speed, but says nothing about what it loses: a set becomes a list, a
 named zone an offset, a subclass its base. So a type takes this path only when all its parts are listed here
-or in the format's `Native`, and every value written is read back, compared, and checked for what equality
-does not see.
+or in the format's `Native`. Every value written is read back, compared, and checked for what equality does
+not see, unless the types of its parts tell already that it comes back the same (`exact`).
 """
 
 from __future__ import annotations
@@ -263,8 +263,9 @@ def _entries(keys: frozenset[type], check: Check, values: Sequence[dict[Any, Any
 
 
 def _untagged(scan: Check | None, values: Sequence[dict[Any, Any]]) -> bool:
-    if any(TYPE_KEY in value for value in values):
-        return False
+    for value in values:
+        if TYPE_KEY in value:
+            return False
     return scan is None or scan([item for value in values for item in value.values()])
 
 

@@ -11,6 +11,7 @@ import attrs
 
 from eliza_serializers.codec import Codec, bounded, careful_codec, compile_codec
 from eliza_serializers.errors import SerializationError
+from eliza_serializers.faithful import write_told
 from eliza_serializers.format import BoundedFormat, Format
 from eliza_serializers.json_format import JSON
 from eliza_serializers.plain import check_depth
@@ -81,8 +82,13 @@ class Serializer:
         self._reader = reader(read_sealed=self._sealer.read)
         self._strict_reader = reader(read_sealed=refuse_sealed, strict=True)
         self._stored_reader = reader(read_sealed=self._sealer.read, strict=True)
+        # It gets what was parsed a moment before, and nobody else has.
+        self._untyped_reader = attrs.evolve(self._reader.untyped, in_place=True)
         self._untyped = careful_codec(
-            self._writer.untyped.write, read=self._reader.untyped.read, bounded_format=self._bounded_format
+            self._writer.untyped.write,
+            read=self._untyped_reader.read,
+            bounded_format=self._bounded_format,
+            tell=partial(write_told, self._writer.untyped),
         )
         self._codecs: dict[Any, Codec[Any]] = {}
 
@@ -216,7 +222,7 @@ class Serializer:
 
     def _untyped_value(self, content: bytes) -> Any:
         data, is_tagged = self._bounded_format.decode(content)
-        return self._reader.untyped.read(data) if is_tagged else data
+        return self._untyped_reader.read(data) if is_tagged else data
 
     def _masked(self, value: object, as_type: Any) -> bytes:
         writer = self._masked_writer

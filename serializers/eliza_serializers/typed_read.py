@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from types import GenericAlias
 from typing import Any, Final, cast, get_args
 
@@ -56,8 +56,13 @@ class TypedReader:
         self.read_sealed = read_sealed
         self.strict = strict
         self.untyped = TagReader(tags=tags, typed=self.reader_for, read_sealed=read_sealed)
-        self._records = cattrs.Converter(forbid_extra_keys=strict, detailed_validation=True)
         self._readers: dict[Any, Read] = {}
+
+    @cached_property
+    def _records(self) -> cattrs.Converter:
+        # Made when the first record is read: it takes a millisecond, and every type that is registered
+        # begins with new readers.
+        return cattrs.Converter(forbid_extra_keys=self.strict, detailed_validation=True)
 
     def reader_for(self, annotation: Any) -> Read:
         """Give the function that reads values of this type."""

@@ -21,7 +21,6 @@ from eliza_serializers.tags import (
     Encode,
     Tag,
     TagTable,
-    class_of,
     place_of,
 )
 
@@ -41,6 +40,8 @@ ReadSealed = Callable[[object, Any], Secret[Any]]
 """Make a secret of the data of a sealed one, given the declared type of its value."""
 
 _CONTAINERS: Final = frozenset({dict, list})
+_COLLECTIONS: Final = frozenset({tuple, set, frozenset})
+_TEXT: Final = frozenset({str})
 
 
 @frozen(kw_only=True)
@@ -62,7 +63,7 @@ class TagWriter:
         """Write one value; one that has no exact form raises `SerializationError` with its path."""
         return self._write(value, self.max_depth)
 
-    def _write(self, value: object, budget: int) -> Any:
+    def _write(self, value: object, budget: int) -> Any:  # noqa: PLR0911 - one for each way to write
         kind = type(value)
         if kind in self.plain.always:
             return value
@@ -77,30 +78,33 @@ class TagWriter:
             return self._write_list(value, budget - 1)
         if kind is dict:
             return self._write_dict(value, budget - 1)
-        return self._write_tagged(value, budget - 1)
-
-    def _write_tagged(self, value: object, budget: int) -> Any:
-        tag = self.tags.by_class.get(type(value))
+        tag = self.tags.by_class.get(kind)
         if tag is None:
             raise _refusal(value)
+        if not tag.arguments:
+            return self.envelope(tag, write_data(tag, value))
         if isinstance(value, Secret):
-            return self.write_secret(value, Any, self._encoder(Any, budget))
-        return self._tagged(tag, value, budget)
+            return self.write_secret(value, Any, self._encoder(Any, budget - 1))
+        return self._tagged(tag, value, budget - 1)
 
     def _write_list(self, items: Any, budget: int) -> list[Any]:
         written: list[Any] = items
         always = self.plain.always
-        for index, item in enumerate(items):
-            if type(item) in always:
-                continue
-            data = self._item(item, index, budget)
-            if data is not item:
-                written = list(items) if written is items else written
-                written[index] = data
+        index = 0
+        try:
+            for index, item in enumerate(items):
+                if type(item) in always:
+                    continue
+                data = self._write(item, budget)
+                if data is not item:
+                    written = list(items) if written is items else written
+                    written[index] = data
+        except SerializationError as error:
+            raise error.inside(index) from None
         return written
 
     def _write_dict(self, items: Any, budget: int) -> Any:
-        if not all(type(key) is str for key in items):
+        if not _TEXT.issuperset(map(type, items)):
             carries_key = self.plain.carries_key
             if TYPE_KEY in items or not all(carries_key(key, budget) for key in items):
                 return self._tagged(MAP, items, budget)
@@ -108,13 +112,17 @@ class TagWriter:
             return self._tagged(OBJECT, items, budget)
         written: dict[Any, Any] = items
         always = self.plain.always
-        for key, item in items.items():
-            if type(item) in always:
-                continue
-            data = self._item(item, key if type(key) is str else place_of(key), budget)
-            if data is not item:
-                written = dict(items) if written is items else written
-                written[key] = data
+        key = None
+        try:
+            for key, item in items.items():
+                if type(item) in always:
+                    continue
+                data = self._write(item, budget)
+                if data is not item:
+                    written = dict(items) if written is items else written
+                    written[key] = data
+        except SerializationError as error:
+            raise error.inside(place_of(key)) from None
         return written
 
     def _item(self, item: object, at: Segment | None, budget: int) -> Any:
@@ -123,7 +131,9 @@ class TagWriter:
         except SerializationError as error:
             raise error.inside(at) from None
 
-    def _tagged(self, tag: Tag, value: object, budget: int) -> Any:
+    def _tagged(self, tag: Tag, value: Any, budget: int) -> Any:
+        if tag.cls in _COLLECTIONS and self.plain.always.issuperset(map(type, value)):
+            return self.envelope(tag, write_data(tag, value, _as_it_is))
         encoders = (self._encoder(argument, budget) for argument in tag.arguments)
         return self.envelope(tag, write_data(tag, value, *encoders))
 
@@ -135,34 +145,42 @@ class TagWriter:
 
 @frozen(kw_only=True)
 class TagReader:
-    """Turn data back into the value that a `TagWriter` wrote; containers are always new."""
+    """Turn data back into the value that a `TagWriter` wrote.
+
+    Containers are new ones, or with `in_place` those of the data, which nobody else may hold then.
+    """
 
     tags: TagTable
     typed: ReaderFor
     read_sealed: ReadSealed
+    in_place: bool = False
 
     def read(self, data: Any) -> Any:
         """Read one value; an unknown tag or malformed data raises `SerializationError` with its path."""
-        kind = class_of(data)
+        kind = type(data)
         if kind is list:
-            return [
-                self.item(item, index) if type(item) in _CONTAINERS else item
-                for index, item in enumerate(data)
-            ]
+            found: Any = data if self.in_place else data.copy()
+            for index, item in enumerate(data):
+                if type(item) in _CONTAINERS:
+                    found[index] = self.item(item, index)
+            return found
         if kind is not dict:
             return data
         if TYPE_KEY in data:
             return self.envelope(data)
-        return {
-            key: self.item(item, key if type(key) is str else place_of(key))
-            if type(item) in _CONTAINERS
-            else item
-            for key, item in data.items()
-        }
+        found = data if self.in_place else data.copy()
+        for key, item in data.items():
+            if type(item) in _CONTAINERS:
+                found[key] = self.item(item, key if type(key) is str else place_of(key))
+        return found
 
-    def item(self, data: object, at: Segment | None) -> Any:
+    def item(self, data: Any, at: Segment | None) -> Any:
         """Read one item of a container."""
+        if type(data) not in _CONTAINERS:
+            return data
         try:
+            if type(data) is dict and TYPE_KEY in data:
+                return self.envelope(data)
             return self.read(data)
         except SerializationError as error:
             raise error.inside(at) from None
@@ -172,6 +190,8 @@ class TagReader:
         tag = self.tags.of_envelope(data)
         if tag is SEALED:
             return self.read_sealed(data[DATA_KEY], Any)
+        if not tag.arguments:
+            return tag.read(data[DATA_KEY])
         return tag.read(data[DATA_KEY], *map(self._decoder, tag.arguments))
 
     def _decoder(self, argument: Any) -> Decode:
@@ -188,6 +208,10 @@ def write_data(tag: Tag, value: object, *encode: Encode) -> Any:
         raise SerializationError(
             f"cannot write a {type(value).__name__}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _as_it_is(item: Any, _at: Segment | None) -> Any:
+    return item
 
 
 def item_converter(convert: Callable[[Any], Any]) -> Encode:
