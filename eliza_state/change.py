@@ -102,14 +102,16 @@ class Change(NamedTuple):
 
     `event` is the event's instance. `transitions` holds what it changed, the root's slices first: empty
     when it changed nothing, or when it was a `duplicate` of a record that the journal already had; `slices`
-    gives the same with the paths of the scopes. `origin` tells whether this process wrote the record.
+    gives the same with the paths of the scopes. `origin` tells whether this process wrote the record; it
+    is `history` for one that was read from the journal (`StateManager.changes(after=…)`), of which nobody
+    knows here what it changed.
     """
 
     record: Record
     event: Any
     transitions: Sequence[Transition] = ()
     duplicate: bool = False
-    origin: Literal["local", "remote"] = "local"
+    origin: Literal["local", "remote", "history"] = "local"
 
     def __repr__(self) -> str:
         """Name what changed, not what it was: states can be long."""

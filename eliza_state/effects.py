@@ -58,6 +58,7 @@ class Manager(Protocol):
         *,
         below: Path | str | Scope | None = None,
         event: type | str | None = None,
+        origin: Literal["local"] | None = None,
     ) -> Subscription:
         """Call a plain receiver for every change that the filters let through."""
         ...
@@ -182,6 +183,7 @@ class _Rules:
 @attrs.define(eq=False)
 class _Run:
     task: asyncio.Task[None]
+    change: Change
     is_stopped: bool = False
 
     def stop(self) -> None:
@@ -208,6 +210,11 @@ class Listener:
         self._idle.set()
         self._is_over = False
         self.subscription: Subscription | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the effect's function."""
+        return name_of(self._effect)
 
     @property
     def is_idle(self) -> bool:
@@ -274,8 +281,9 @@ class Listener:
         free = self._rules.max_running - len(self._running)
         ready = [key for key in self._waiting if key not in self._running] if free > 0 else []
         for key in ready[:free]:
-            task = asyncio.get_running_loop().create_task(self._run(self._waiting.pop(key)))
-            self._running[key] = _Run(task)
+            change = self._waiting.pop(key)
+            task = asyncio.get_running_loop().create_task(self._run(change))
+            self._running[key] = _Run(task, change)
             task.add_done_callback(partial(self._ended, key))
         self._settle()
 
@@ -318,6 +326,13 @@ class Listener:
     async def settled(self) -> None:
         """Wait until nothing runs, waits or is held back."""
         await self._idle.wait()
+
+    def is_at_work(self, path: Path) -> bool:
+        """Tell whether a change at or below a path has a run under way, waits for one or is held back."""
+        delayed = (change for _, change in self._delayed.values())
+        running = (run.change for run in self._running.values())
+        changes = (*delayed, *self._waiting.values(), *running)
+        return any(change.path == path or change.path.is_below(path) for change in changes)
 
     def cancel(self) -> None:
         """Hear no more, drop what waits and cancel what runs, except the run that calls this."""
@@ -387,7 +402,9 @@ class Effects:
         rules = _Rules(policy, max_running, debounce_ms / 1_000, key or _path_of)
         _check(effect, rules)
         listener = Listener(self._manager, effect, rules, over=self._forget)
-        listener.subscription = self._manager.subscribe(listener.hear, below=below, event=event)
+        listener.subscription = self._manager.subscribe(
+            listener.hear, below=below, event=event, origin="local"
+        )
         self._listeners[listener] = None
         return listener
 
@@ -407,6 +424,11 @@ class Effects:
     def waiting(self) -> int:
         """How many changes wait for a run, or are held back."""
         return sum(listener.waiting for listener in self._listeners)
+
+    def work_at(self, path: Path) -> str:
+        """Say which effects a scope, or one below it, keeps busy; empty where it keeps none."""
+        names = [listener.name for listener in self._listeners if listener.is_at_work(path)]
+        return f"effect {names[0]} is at work on its changes" if names else ""
 
     async def settled(self) -> None:
         """Wait until no effect runs, waits or is held back; one that waits for an event is waited for."""

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 import attrs
 
 from eliza_state.change import Record
+from eliza_state.decoding import read_event
 from eliza_state.dispatcher import Dispatcher
 from eliza_state.errors import StateError, StoreError
 from eliza_state.event import FRAMEWORK_EVENTS
@@ -24,7 +25,6 @@ from eliza_state.journal.writer import Writer
 from eliza_state.path import Path
 from eliza_state.problems import Problem, Problems
 from eliza_state.reading import Reading
-from eliza_state.recovery import read_event
 from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.tree import Tree
 
@@ -36,7 +36,7 @@ Where: TypeAlias = Callable[[Any], bool]
 _Run: TypeAlias = Callable[[Callable[[], bool]], Awaitable[bool]]
 
 # Positions, and names that the application has given: the followers' place is no content of anybody's.
-_KEPT: Final = frozenset({*FRAMEWORK_EVENTS, "follower_advanced"})
+_KEPT: Final = frozenset({*FRAMEWORK_EVENTS, "follower_advanced", "follower_forgotten"})
 # Other processes wait for one of these at most: some tens of milliseconds.
 _BATCH_RECORDS: Final = 500
 _BATCH_BYTES: Final = 4_000_000
@@ -103,7 +103,8 @@ class Indexes(Protocol):
 class Eraser:
     """Erase the content of records, one erasure after the other, shielded from the callers' cancellation.
 
-    `take_in` takes in what is new on the journal, while dispatches wait, and returns the last position.
+    `take_in` takes in what is new on the journal, while dispatches wait, and returns the last position;
+    `upkeep` is held by who moves or erases records.
     """
 
     def __init__(  # noqa: PLR0913  # keyword-only; all that may hold what is erased
@@ -118,6 +119,7 @@ class Eraser:
         indexes: Indexes,
         problems: Problems,
         take_in: Callable[[], Awaitable[int]],
+        upkeep: asyncio.Lock,
     ) -> None:
         self._tree = tree
         self._journal = journal
@@ -128,6 +130,7 @@ class Eraser:
         self._indexes = indexes
         self._problems = problems
         self._take_in = take_in
+        self._upkeep = upkeep
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def erase(self, path: Path, *, until: int | None, where: Where | None) -> Erased:
@@ -139,7 +142,7 @@ class Eraser:
         if self._writer is None or self._snapshots is None:
             return
         if await self._reading.run(self._journal.unsettled_erasures):
-            self._start(self._clean())
+            self._start(self._clean_alone())
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
@@ -160,6 +163,10 @@ class Eraser:
     async def _erase(self, path: Path, until: int | None, where: Where | None) -> Erased:
         if self._journal.durable and self._writer is None:
             raise StoreError("the store is open for reading only; open it for writing to erase")
+        async with self._upkeep:
+            return await self._erase_alone(path, until, where)
+
+    async def _erase_alone(self, path: Path, until: int | None, where: Where | None) -> Erased:
         tally = _Tally()
         async with self._dispatcher.paused():
             last = await self._take_in()
@@ -224,13 +231,17 @@ class Eraser:
 
     # What lies elsewhere
 
+    async def _clean_alone(self) -> None:
+        async with self._upkeep:
+            await self._clean()
+
     async def _clean(self) -> list[str]:
         """Remove what else holds what was ever erased, and return what could not be removed."""
         remains: list[str] = []
         for place, clean in (
             ("indexes", self._clean_indexes),
-            ("snapshots", self._clean_snapshots),
             ("journal", self._clean_journal),
+            ("snapshots", self._clean_snapshots),
         ):
             try:
                 await clean()

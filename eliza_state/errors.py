@@ -77,11 +77,22 @@ class StaleState(StateError):
 
 
 class ScopeArchived(StateError):
-    """The addressed scope, or one above it, has ended and takes no more events."""
+    """The addressed scope, or one above it, takes no more events: it has ended, or lies in the archive.
 
-    def __init__(self, path: str) -> None:
+    It is `restorable` in the second case: brought back from the archive, it takes events again.
+    """
+
+    def __init__(self, path: str, *, restorable: bool = False) -> None:
         self.path = path
-        super().__init__(f"{path!r} has ended and takes no more events; address another scope")
+        self.restorable = restorable
+        message = f"{path!r} has ended and takes no more events; address another scope"
+        if restorable:
+            message = (
+                f"{path!r} is in the archive and takes no events; bring it back with"
+                f" `await manager.archive.restore({path!r})` or `eliza-state archive restore`, or open the"
+                " store with archived='restore'"
+            )
+        super().__init__(message)
 
 
 class NewerVersion(StateError):

@@ -35,12 +35,14 @@ class Files:
     through unchanged. A handle belongs to whoever created it, who closes it.
     """
 
-    def read(self, path: StrPath, *, limit_bytes: int = -1) -> bytes:
-        """Return the content of a file, or what it begins with, up to a limit (-1: none).
+    def read(self, path: StrPath, *, limit_bytes: int = -1, offset: int = 0) -> bytes:
+        """Return the content of a file from an offset on, up to a limit (-1: none).
 
-        A missing file raises `FileNotFoundError`.
+        Behind its end there is nothing. A missing file raises `FileNotFoundError`.
         """
         with open(path, "rb") as file:
+            if offset:
+                file.seek(offset)
             return file.read(limit_bytes)
 
     def create(self, path: StrPath, *, like: StrPath | None = None) -> int:
@@ -126,7 +128,7 @@ class Files:
         return True
 
 
-def replace_file(files: Files, path: StrPath, content: bytes) -> None:
+def replace_file(files: Files, path: StrPath, content: bytes, *, like: StrPath | None = None) -> None:
     """Write a file whole: after a power cut at any moment it is the old one or the new one.
 
     When it returns, the new one is durable. When it raises what the operating system raised, the old one is
@@ -134,11 +136,12 @@ def replace_file(files: Files, path: StrPath, content: bytes) -> None:
 
     The content goes to a new file `<name>.temporary-<n>` in the same folder, is synced, takes the name over,
     and the folder is synced (T. S. Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014). An
-    error removes the temporary file, a power cut may leave it. The file keeps the permissions that it had,
-    and owner and group where the system permits it; a symbolic link is replaced, not followed.
+    error removes the temporary file, a power cut may leave it. The file keeps the permissions that it had (or
+    gets those of another one, `like`), and owner and group where the system permits it; a symbolic link is
+    replaced, not followed.
     """
     path = FilePath(path)
-    temporary, handle = _create_beside(files, path, "temporary", like=path)
+    temporary, handle = _create_beside(files, path, "temporary", like=FilePath(like or path))
     try:
         try:
             files.write(handle, content)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from eliza_state.change import Change, Record
+from eliza_state.decoding import read_event
 from eliza_state.errors import InvalidEvent, NewerVersion, ScopeArchived, StaleState, StateError
 from eliza_state.event import FRAMEWORK_EVENTS, RESTORE
 from eliza_state.journal.memory import MemoryJournal
@@ -18,7 +19,7 @@ from eliza_state.lifecycle import LIVED_ON, SAVED, Phase, Step
 from eliza_state.path import Path
 from eliza_state.pending import Pending
 from eliza_state.problems import Problems
-from eliza_state.recovery import Recovered, read_event, reduce_slice
+from eliza_state.recovery import Recovered, reduce_slice
 from eliza_state.scopes import LiveScope, Scopes
 from eliza_state.snapshots import ChunkMissing
 from eliza_state.tree import EventVersion, Plan, Stage, Transition, Tree
@@ -119,6 +120,8 @@ class Heads:
         for above in scope.chain:
             if above.ending:
                 raise ScopeArchived(above.path.encode())
+        if scope.archived:
+            raise ScopeArchived(scope.path.encode(), restorable=True)
         if scope.newer is not None:
             raise self._newer(scope, *scope.newer)
         expected = pending.expected_version
@@ -158,6 +161,11 @@ class Heads:
             if pending.result is None:
                 pending.result = error
                 self._release(pending, Step.FAIL)
+
+    def note_archived(self, paths: Iterable[Path]) -> None:
+        """Take in that scopes are in the archive: what is under way to them is to be refused."""
+        for path in paths:
+            self._scopes.note_archived(path, archived=True)
 
     def reset(self) -> None:
         """Make the heads anew from the published state: all that was reduced is to be entered again."""
@@ -264,13 +272,15 @@ class Heads:
     ) -> None:
         """Keep the scopes' figures for a record that has become part of their state."""
         size_bytes = len(content) if isinstance(content, bytes) else 0
+        stored = self._tree.stored_levels
         for scope in chain:
             scope.events.add(event)
             scope.position = position
             scope.last_activity_us = recorded_at_us
             scope.tail += 1
-            scope.tail_bytes += size_bytes
-        self._scopes.size_bytes += size_bytes * len(chain)
+            if scope.level in stored:  # what no module keeps is not in memory
+                scope.tail_bytes += size_bytes
+                self._scopes.size_bytes += size_bytes
 
     # Records that the journal holds whatever we think of them
 
@@ -365,11 +375,13 @@ class Heads:
         self.applied = record.position
         self._scopes.outdate(record.path)
         chain = self._scopes.live_chain(record.path)
-        event = read_event(self._tree, record, self._problems.report)
+        kind = self._tree.event_type(record.event)
+        # Of what others write, most concerns scopes that are not in memory here.
+        is_read = not record.event or (kind is not None and self._reaches(kind.cls, record, chain))
+        event = read_event(self._tree, record, self._problems.report) if is_read else None
         transitions = [] if event is None else self._fold(record, event, chain)
         told = (record.event, record.schema_version)
         self._note(chain, told, record.position, record.recorded_at_us, record.content)
-        kind = self._tree.event_type(record.event)
         if len(chain) > len(record.path.steps):
             scope = chain[-1]
             scope.version = scope.head_version = record.version
@@ -381,6 +393,11 @@ class Heads:
                 scope.take(Step.END)
         if transitions:
             self._announce(Change(record, event, transitions, origin="remote"))
+
+    def _reaches(self, cls: type, record: Record, chain: Sequence[LiveScope]) -> bool:
+        """Tell whether an event is for a stored slice of one of these scopes."""
+        plan = self._tree.plan(cls, self._tree.hierarchy.level(record.path))
+        return any(step.depth < len(chain) and not step.module.volatile for step in plan.steps)
 
     def _fold_one(self, step: Stage, before: Any, event: Any, *, record: Record) -> Any:
         try:

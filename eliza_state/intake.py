@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from eliza_state.dispatcher import Dispatcher
-from eliza_state.errors import StoreError
-from eliza_state.journal.contract import Conflict, Draft, Journal
+from eliza_state.errors import ScopeArchived, StoreError
+from eliza_state.journal.contract import Conflict, Draft, InArchive, Journal
 from eliza_state.journal.writer import Writer
 from eliza_state.path import Path
 
@@ -42,8 +42,8 @@ class Intake:
         No reducer is asked: they are folded as any record that is on the journal. Dispatches wait meanwhile.
         When others have written to one of their paths since `make` was called, or to `guarded` or below it,
         it is called again.
-        Raises `StoreError` for a store that is only read, closed or cannot be written, and what `make` does;
-        then none is stored.
+        Raises `ScopeArchived` for a path in the archive, `StoreError` for a store that is only read, closed
+        or cannot be written, and what `make` does; then none is stored.
         """
         if self._journal.durable and self._writer is None:
             raise StoreError("the store is open for reading only; open it for writing to append records")
@@ -81,6 +81,8 @@ class Intake:
                 if drafts:
                     self._journal.append(drafts, after=after, guarded=guarded)
                 return
+            except InArchive as answer:
+                raise ScopeArchived(answer.scopes[0].encode(), restorable=True) from None
             except Conflict:
                 # Others wrote to the same scopes meanwhile: what is there, and the versions, are found anew.
                 continue

@@ -166,6 +166,13 @@ class StateModule(Generic[S]):
         values = {field.name: getattr(state, field.name) for field in attrs.fields(cls)}
         return {name: value for name, value in values.items() if value != getattr(initial, name)}
 
+    def blocks_archive(self, state: S) -> bool:
+        """Tell whether a scope whose slice is `state` is to stay out of the archive for now.
+
+        By default it is not. Override where a state says that something is still under way.
+        """
+        return False
+
     def handlers(self) -> Mapping[type, Handler]:
         """Return the reducer of each event class that this module handles."""
         whole = self.handles and type(self).reduce is not StateModule.reduce
@@ -261,9 +268,10 @@ def _positional(method: Callable[..., Any]) -> int:
 
 def _marked(cls: type) -> list[Callable[..., Any]]:
     """The methods marked `@reduces`, in the order of their definition, overridden ones left out."""
-    names = dict.fromkeys(name for parent in reversed(cls.__mro__) for name in vars(parent))
-    methods = (inspect.getattr_static(cls, name) for name in names)
-    return [method for method in methods if inspect.isfunction(method) and hasattr(method, _HANDLES)]
+    members: dict[str, Any] = {}
+    for parent in reversed(cls.__mro__):
+        members.update(vars(parent))
+    return [member for member in members.values() if inspect.isfunction(member) and hasattr(member, _HANDLES)]
 
 
 def _type_argument(cls: type) -> Any:

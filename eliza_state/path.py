@@ -85,8 +85,7 @@ class Path:
 
     def chain(self) -> Iterator[Path]:
         """Yield the root, then each path down to this one."""
-        for depth in range(len(self.steps) + 1):
-            yield Path(self.steps[:depth])
+        return iter(_chain(self))
 
     def is_below(self, other: Path) -> bool:
         """Tell whether `other` is a proper ancestor of this path."""
@@ -127,6 +126,11 @@ class Path:
 
     def __repr__(self) -> str:
         return f"Path({self.encode()!r})"
+
+
+@functools.lru_cache(maxsize=4_096)
+def _chain(path: Path) -> tuple[Path, ...]:
+    return (*(Path(path.steps[:depth]) for depth in range(len(path.steps))), path)
 
 
 def _decode_step(part: str, text: str) -> Step:

@@ -48,10 +48,13 @@ class Pending:
 
 @attrs.frozen
 class Stopwatch:
-    """What dispatches are timed with: `now_ns` gives the time, `took` is told, a batch at once, how long."""
+    """What dispatches are timed with: `now_ns` gives the time, `took` is told of a batch at once.
+
+    It is told when the first dispatch of the batch came in, when all were durable, and how many they are.
+    """
 
     now_ns: Callable[[], int]
-    took: Callable[[Sequence[int]], None]
+    took: Callable[[int, int, int], None]
 
 
 @attrs.define(eq=False)
@@ -59,7 +62,8 @@ class Group:
     """Events that become durable in one transaction.
 
     Of a `lenient` group those that are refused are left out; otherwise one refusal takes the others back.
-    A group without members marks a place in the queue. `entered_ns` is when it came in, where that is timed.
+    A group without members marks a place in the queue. `entered_ns` is when the first group of a batch came
+    in, where that is timed.
     """
 
     members: list[Pending]

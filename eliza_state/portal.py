@@ -13,16 +13,20 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from pathlib import Path as FilePath
 from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
 
 import attrs
 
 from eliza_serializers import Seal
+from eliza_state.archive import Archive, Archived, ArchivedScope, OnDispatch, Restored
 from eliza_state.background import Portal
 from eliza_state.change import Change, Record
 from eliza_state.clock import now_us
 from eliza_state.erasure import Erased, Where
 from eliza_state.errors import StateError
+from eliza_state.feed import FeedPlace, ResumedChanges
+from eliza_state.files import StrPath
 from eliza_state.inheritance import Inherited
 from eliza_state.journal.contract import Journal
 from eliza_state.lifecycle import Phase
@@ -32,6 +36,10 @@ from eliza_state.module import Composition, StateModule
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 from eliza_state.plugins import PluginPlace
 from eliza_state.problems import Problems
+from eliza_state.query.answer import Answer, Cursor, Match
+from eliza_state.query.conditions import Condition
+from eliza_state.query.order import OrderBy
+from eliza_state.query.queries import Module
 from eliza_state.scope import Scope, StateTree
 from eliza_state.signals import QUEUE_SIZE, Changes, Overflow, Receiver, Subscription
 from eliza_state.snapshot_source import SnapshotPlace
@@ -163,6 +171,38 @@ Place: TypeAlias = Path | str | SyncScope
 """A scope: its path, the text form of that, or a handle."""
 
 
+@attrs.frozen
+class SyncArchive:
+    """The archive of a store whose calls wait; see `Archive`."""
+
+    _archive: Archive = attrs.field(repr=False)
+    _portal: Portal = attrs.field(repr=False)
+
+    @property
+    def folder(self) -> FilePath | None:
+        """The folder of the segment files; see `Archive.folder`."""
+        return self._archive.folder
+
+    def store(self, *paths: Place, return_exceptions: bool = False) -> Archived:
+        """Move scopes, each with all below it, into the archive; see `Archive.store`."""
+        return self._portal.run(self._archive.store(*map(_path, paths), return_exceptions=return_exceptions))
+
+    def restore(self, *paths: Place) -> Restored:
+        """Move scopes back into the database; see `Archive.restore`."""
+        return self._portal.run(self._archive.restore(*map(_path, paths)))
+
+    def scopes(
+        self, below: Place | None = None, *, after: int = 0, limit: int | None = None
+    ) -> list[ArchivedScope]:
+        """Return what is in the archive, at or below a scope; see `Archive.scopes`."""
+        path = None if below is None else _path(below)
+        return self._portal.run(self._archive.scopes(path, after=after, limit=limit))
+
+    def find(self, path: Place) -> ArchivedScope | None:
+        """Return the scope in the archive that a scope is, or is below; see `Archive.find`."""
+        return self._portal.run(self._archive.find(_path(path)))
+
+
 class SyncStateManager:
     """One open store whose calls wait; see `StateManager`.
 
@@ -191,6 +231,9 @@ class SyncStateManager:
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int] = now_us,
         read_only: bool = False,
+        archive: StrPath | None = None,
+        archived: OnDispatch = "refuse",
+        feed: FeedPlace = True,
     ) -> Self:
         """Open a store, ready for use; see `StateManager.open`."""
         opening = StateManager.open(
@@ -204,6 +247,9 @@ class SyncStateManager:
             limits=limits,
             clock=clock,
             read_only=read_only,
+            archive=archive,
+            archived=archived,
+            feed=feed,
         )
         return cls(Portal(opening))
 
@@ -240,6 +286,11 @@ class SyncStateManager:
     def journal(self) -> Journal:
         """The log below the manager; any thread may read it."""
         return self._manager.journal
+
+    @property
+    def archive(self) -> SyncArchive:
+        """Where scopes are moved that rest, and whence they are brought back."""
+        return SyncArchive(self._manager.archive, self._portal)
 
     # Scopes
 
@@ -322,6 +373,27 @@ class SyncStateManager:
         """Return the last position recorded at or before a time (aware); 0 if there is none."""
         return self._portal.run(self._manager.position_at(at))
 
+    def query(
+        self,
+        module: Module,
+        *,
+        of: str | None = None,
+        where: Condition | None = None,
+        below: Place = "",
+        order_by: OrderBy = (),
+        limit: int | None = None,
+        after: Cursor | None = None,
+    ) -> Answer[Match]:
+        """Return the entries of a collection for which `where` holds, in all scopes; see `Queries.find`.
+
+        What else there is to ask is asked by `run`, as in `run(lambda it: it.queries.count(…))`.
+        """
+        return self._portal.run(
+            self._manager.query(
+                module, of=of, where=where, below=_path(below), order_by=order_by, limit=limit, after=after
+            )
+        )
+
     # Being told
 
     def subscribe(
@@ -331,6 +403,7 @@ class SyncStateManager:
         below: Place | None = None,
         module: str | None = None,
         event: type | str | None = None,
+        origin: Literal["local"] | None = None,
     ) -> Subscription:
         """Call `receiver(change)` for changes in the manager's own thread; see `StateManager.subscribe`.
 
@@ -338,13 +411,14 @@ class SyncStateManager:
         """
         wanted = None if below is None else _path(below)
         subscription = self._portal.call(
-            lambda: self._manager.subscribe(receiver, below=wanted, module=module, event=event)
+            lambda: self._manager.subscribe(receiver, below=wanted, module=module, event=event, origin=origin)
         )
         return Subscription(lambda: self._cancel(subscription.cancel))
 
     def changes(
         self,
         *,
+        after: int | None = None,
         below: Place | None = None,
         module: str | None = None,
         event: type | str | None = None,
@@ -352,14 +426,20 @@ class SyncStateManager:
         overflow: Overflow = "raise",
         timeout_s: float | None = None,
     ) -> SyncChanges:
-        """Return an iterator over the changes from now on, which waits for the next; see `SyncChanges`.
+        """Return an iterator over the changes from now on, or `after` a position; see `SyncChanges`.
 
-        The filters, `queue_size` and `overflow` are those of `StateManager.changes`.
+        All else is as in `StateManager.changes`.
         """
         wanted = None if below is None else _path(below)
+        manager: Any = self._manager  # it refuses what does not go together
         changes = self._portal.call(
-            lambda: self._manager.changes(
-                below=wanted, module=module, event=event, queue_size=queue_size, overflow=overflow
+            lambda: manager.changes(
+                after=after,
+                below=wanted,
+                module=module,
+                event=event,
+                queue_size=queue_size,
+                overflow=overflow,
             )
         )
         return SyncChanges(changes, self._portal, timeout_s=timeout_s)
@@ -381,7 +461,7 @@ class SyncChanges(Iterator[Change]):
     or leaving it as a context, ends the connection.
     """
 
-    def __init__(self, changes: Changes, portal: Portal, *, timeout_s: float | None) -> None:
+    def __init__(self, changes: Changes | ResumedChanges, portal: Portal, *, timeout_s: float | None) -> None:
         self._changes = changes
         self._portal = portal
         self._timeout_s = timeout_s

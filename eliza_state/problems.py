@@ -21,8 +21,8 @@ class Problem:
     """One thing that went wrong.
 
     `kind` is one of a few fixed words (`receiver`, `reducer`, `record`, `snapshot`, `journal`, `overflow`,
-    `value`, `layer`, `effect`, `follower`, `index`); `path` is the scope concerned, where there is one;
-    `error` the exception, where there was one.
+    `value`, `layer`, `effect`, `follower`, `index`, `feed`); `path` is the scope concerned, where there is
+    one; `error` the exception, where there was one.
     """
 
     kind: str

@@ -45,13 +45,15 @@ class Reading:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     async def recover(self, path: Path, *, until: int) -> Recovered:
-        """Return the state of a scope at a position; a scope nobody wrote to costs no thread."""
-        if not self._closed and not self._journal.knows(path):
+        """Return the state of a scope at a position; without a thread for a local one nobody wrote to."""
+        if not self._closed and self._journal.is_local and not self._journal.knows(path):
             return Recovered(self._tree.initial(self._tree.hierarchy.level(path)))
         return await self.run(partial(self.recover_here, path, until))
 
     def recover_here(self, path: Path, until: int) -> Recovered:
         """Return what `recover` does, read in the caller's thread."""
+        if not self._journal.knows(path):  # which on a server spares the questions after it
+            return Recovered(self._tree.initial(self._tree.hierarchy.level(path)))
         return recover(
             self._tree,
             self._journal,

@@ -6,17 +6,18 @@ call with an earlier position.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
+from eliza_state.archived_snapshot import ArchivedSnapshot
 from eliza_state.change import Record
-from eliza_state.errors import InvalidEvent, Rejected, StateError
+from eliza_state.collector import collector_paused
+from eliza_state.decoding import Report, in_batches, read_event, read_events
+from eliza_state.errors import Rejected, StateError
 from eliza_state.event import RESTORE
 from eliza_state.journal.contract import Journal
 from eliza_state.journal.lineage import Stretch, stretches
@@ -28,8 +29,9 @@ from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.snapshots import ChunkMissing, Fetch, ScopeSnapshot, SliceSnapshot, restore_slice
 from eliza_state.tree import EventVersion, Stage, Tree
 
-Report = Callable[[Problem], None]
 Lose = Callable[[StateError], None]
+Snapshots: TypeAlias = SnapshotStore | ArchivedSnapshot
+"""Where snapshots of a scope come from."""
 
 
 @attrs.define
@@ -37,12 +39,12 @@ class Recovered:
     """The state of one scope at a position.
 
     `version` counts the records addressed to the scope, `position` is that of the last record addressed to
-    it or below it. `ended` tells whether an event ended it. `tail` and `tail_bytes` measure the records
-    that no snapshot covered, `snapshot_bytes` the bodies of the snapshots used. Chunks are loaded later, at
-    first touch: `on_loaded` is told their size, and `on_lost` is called when one cannot be had; what recovery
-    itself had to load of them is `loaded_bytes`. `is_migrated` tells whether a slice was stored by an older
-    version of its module. `events` are the names and schema versions of the records, `own_events` those of
-    the ones addressed to the scope.
+    it or below it. `ended` tells whether an event ended it, `archived` whether it is in the archive. `tail`
+    and `tail_bytes` measure the records that no snapshot covered, `snapshot_bytes` the bodies of the
+    snapshots used. Chunks are loaded later, at first touch: `on_loaded` is told their size, and `on_lost` is
+    called when one cannot be had; what recovery itself had to load of them is `loaded_bytes`. `is_migrated`
+    tells whether a slice was stored by an older version of its module. `events` are the names and schema
+    versions of the records, `own_events` those of the ones addressed to the scope.
     """
 
     slices: dict[str, Any]
@@ -50,6 +52,7 @@ class Recovered:
     position: int = 0
     last_activity_us: int = 0
     ended: bool = False
+    archived: bool = False
     tail: int = 0
     tail_bytes: int = 0
     snapshot_bytes: int = 0
@@ -59,43 +62,6 @@ class Recovered:
     own_events: set[EventVersion] = attrs.Factory(set[EventVersion])
     on_loaded: Callable[[int], None] | None = None
     on_lost: Callable[[], None] | None = None
-
-
-@contextlib.contextmanager
-def collector_paused() -> Generator[None]:
-    """Pause the garbage collector: decoding makes many objects and no garbage cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def read_event(tree: Tree, record: Record, report: Report) -> Any:
-    """Return a record's event; `None` if it cannot be had today.
-
-    That is reported where it is a surprise, as it is not for an event that nobody knows, or that was erased.
-    """
-    if not record.event:
-        message = f"record {record.position} is damaged and left out of the state"
-        report(Problem("record", message, record.path))
-        return None
-    if record.is_erased:
-        return None
-    if not isinstance(record.content, bytes):
-        return record.content
-    kind = tree.event_type(record.event)
-    if kind is None:
-        return None
-    try:
-        return tree.codec.decode(kind, record.content, schema_version=record.schema_version)
-    except InvalidEvent as error:
-        report(Problem("record", f"record {record.position} cannot be read: {error}", record.path, error))
-    except Exception as error:  # noqa: BLE001  # an upcaster is foreign code; the log must stay readable
-        report(Problem("record", f"record {record.position} cannot be upcast: {error}", record.path, error))
-    return None
 
 
 def reduce_slice(step: Stage, state: Any, event: Any, *, record: Record, report: Report) -> Any:
@@ -126,10 +92,15 @@ def recover(
 
     A snapshot that turns out to be unusable, now or when a chunk is touched later, is set aside and reported.
     """
-    sources = _Sources(tree, journal, snapshots, report)
+    is_archived = journal.archived_scope(path) is not None
+    state = journal.archived_state(path) if is_archived else None
+    found = snapshots if state is None else ArchivedSnapshot(state)
+    sources = _Sources(tree, journal, found, report)
     while True:
         try:
-            return _recover(sources, path, until=until)
+            recovered = _recover(sources, path, until=until)
+            recovered.archived = is_archived
+            return recovered
         except ChunkMissing:
             # Its snapshot is set aside by now, so that every round has one fewer to start from.
             continue
@@ -140,7 +111,7 @@ class _Sources(NamedTuple):
 
     tree: Tree
     journal: Journal
-    snapshots: SnapshotStore | None
+    snapshots: Snapshots | None
     report: Report
 
 
@@ -328,7 +299,7 @@ def _report_newer(sources: _Sources, path: Path, stored: SliceSnapshot, module: 
         sources.report(Problem("snapshot", message, path))
 
 
-def fetching(snapshots: SnapshotStore, path: Path, *, found: Recovered, lose: Lose) -> Fetch:
+def fetching(snapshots: Snapshots, path: Path, *, found: Recovered, lose: Lose) -> Fetch:
     """Return what fetches chunks of a snapshot, and gives the snapshot up when it cannot."""
 
     def fetch(digests: Sequence[bytes]) -> Mapping[bytes, bytes]:
@@ -352,7 +323,7 @@ def _report_unreadable(report: Report, path: Path, error: StateError) -> None:
 
 
 def _set_aside(
-    snapshots: SnapshotStore,
+    snapshots: Snapshots,
     path: Path,
     snapshot: ScopeSnapshot,
     error: StateError,
@@ -390,30 +361,54 @@ def _fold(
     report: Report,
 ) -> None:
     slices = found.slices
-    steps_of: dict[tuple[str, int, str], tuple[Stage, ...]] = {}
-    for record in records:
-        found.tail += 1
-        found.tail_bytes += len(record.content) if isinstance(record.content, bytes) else 0
+    reached_by = _reach(tree, found, depth=depth, names=slices.keys() & covered.keys())
+    for batch in in_batches(records):
+        found.tail += len(batch)
+        found.tail_bytes += sum(len(record.content) for record in batch if isinstance(record.content, bytes))
+        wanted: list[tuple[Record, tuple[Stage, ...]]] = []
+        for record in batch:
+            steps = reached_by(record)
+            if steps:
+                wanted.append((record, steps))
+            else:
+                _report_unusable(tree, record, depth=depth, report=report)
+        events = read_events(tree, [record for record, _ in wanted], report)
+        for (record, steps), event in zip(wanted, events, strict=True):
+            for step in steps if event is not None else ():
+                if record.position > covered[step.name]:
+                    before = slices[step.name]
+                    slices[step.name] = reduce_slice(step, before, event, record=record, report=report)
+
+
+def _reach(
+    tree: Tree, found: Recovered, *, depth: int, names: Set[str]
+) -> Callable[[Record], tuple[Stage, ...]]:
+    """Return what tells which of the slices of these names, at a depth, a record's event reaches.
+
+    A module registered since the slices were made is left to those who read them again for it.
+    """
+    known: dict[tuple[str, int, str], tuple[Stage, ...]] = {}
+
+    def reached_by(record: Record) -> tuple[Stage, ...]:
         level = tree.hierarchy.level(record.path)
         kind = (record.event, record.schema_version, level)
-        steps = steps_of.get(kind)
+        steps = known.get(kind)
         if steps is None:
-            # A module registered since the slices were made is left to those who read them again for it.
-            found_steps = _steps(tree, record, level, depth)
-            steps = tuple(step for step in found_steps if step.name in slices and step.name in covered)
-            steps_of[kind] = steps
+            steps = tuple(step for step in _steps(tree, record, level, depth) if step.name in names)
+            known[kind] = steps
             _note_event(record, found, is_own=len(record.path.steps) == depth)
-        event = read_event(tree, record, report) if steps else None
-        if event is None:
-            if not record.event:
-                read_event(tree, record, report)
-            elif record.event == RESTORE and len(record.path.steps) == depth:
-                message = f"record {record.position} restores what is not on the journal; it is left out"
-                report(Problem("record", message, record.path))
-            continue
-        for step in steps:
-            if record.position > covered[step.name]:
-                slices[step.name] = reduce_slice(step, slices[step.name], event, record=record, report=report)
+        return steps
+
+    return reached_by
+
+
+def _report_unusable(tree: Tree, record: Record, *, depth: int, report: Report) -> None:
+    """Report a record that reaches no slice where it should have: a damaged one, or a restore of nothing."""
+    if not record.event:
+        read_event(tree, record, report)
+    elif record.event == RESTORE and len(record.path.steps) == depth:
+        message = f"record {record.position} restores what is not on the journal; it is left out"
+        report(Problem("record", message, record.path))
 
 
 def _note_event(record: Record, found: Recovered, *, is_own: bool) -> None:

@@ -11,7 +11,7 @@ import attrs
 from eliza_state.change import Change, Record, to_datetime
 from eliza_state.dispatcher import Dispatch, Dispatcher, result_of
 from eliza_state.erasure import Erased, Eraser, Where
-from eliza_state.errors import RegistrationError, StateError
+from eliza_state.errors import RegistrationError, ScopeArchived, StateError
 from eliza_state.inheritance import Inherited
 from eliza_state.intake import Intake
 from eliza_state.lifecycle import Phase
@@ -119,7 +119,8 @@ class Scope:
         its way.
         Raises `UnknownTransition` (nobody handles it), `InvalidEvent` (the payload does not fit, or the id
         belongs to another event), `Rejected`, `StaleState` (the scope is not at `expected_version`),
-        `ScopeArchived`, `ReducerError` (a bug in a module), `StoreError`. In every case nothing has changed.
+        `ScopeArchived` (it has ended, or is in the archive), `ReducerError` (a bug in a module),
+        `StoreError`. In every case nothing has changed.
         """
         dispatcher = self.access.dispatcher
         alone = id is None and cause is None and expected_version is None
@@ -130,8 +131,12 @@ class Scope:
                 outcome = dispatcher.dispatch(self._seen, event)
             if isinstance(outcome, Change):
                 return outcome
-            await outcome.durable()
-            return result_of(outcome)
+            try:
+                await outcome.durable()
+                return result_of(outcome)
+            except ScopeArchived as error:
+                if not dispatcher.is_brought_back(error):
+                    raise
         request = Dispatch(
             event, self.path, payload=payload, id=id, cause=cause, expected_version=expected_version
         )

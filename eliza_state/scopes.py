@@ -24,10 +24,11 @@ class LiveScope:
 
     `published` are the slices that the journal has; `head` those that dispatches under way see. `heads`
     are the heads of the chain from the root down to this scope, which is what a reduction reads. `ended`
-    tells whether an event ended the scope, `ending` whether one is on its way. `pending` counts records on
-    their way to the journal that are addressed here or below (`own_pending`: here), `children` the scopes
-    right below that are in memory. `tail` counts the records since the last snapshot, `loaded_bytes`
-    is the size of what came from snapshots. A scope is `lost` once a
+    tells whether an event ended the scope, `ending` whether one is on its way, `archived` whether it is in
+    the archive, as far as is known here. `pending` counts records on their way to the journal that are
+    addressed here or below (`own_pending`: here), `children` the scopes right below that are in memory.
+    `tail` counts the records since the last snapshot, `loaded_bytes`
+    is the size of what came from snapshots or is in one by now. A scope is `lost` once a
     chunk of its snapshot could not be had: it is to be read anew. `is_migrated` asks for a snapshot by
     today's code. `events` are the names and schema versions of its records, `own_events` those of the ones
     addressed to it, and `newer` is one among these that this code does not know yet.
@@ -47,6 +48,7 @@ class LiveScope:
     phase: Phase = Phase.INITIALIZED
     ended: bool = False
     ending: bool = False
+    archived: bool = False
     pending: int = 0
     own_pending: int = 0
     children: int = 0
@@ -210,6 +212,7 @@ class Scopes:
             snapshot_bytes=recovered.snapshot_bytes,
             loaded_bytes=recovered.snapshot_bytes + recovered.loaded_bytes,
             is_migrated=recovered.is_migrated,
+            archived=recovered.archived,
         )
         self._take_events(scope, recovered)
         scope.chain = (*above, scope)
@@ -288,6 +291,23 @@ class Scopes:
         if scope.in_memory:
             scope.loaded_bytes += size_bytes
             self.size_bytes += size_bytes
+
+    def settle(self, scope: LiveScope, *, tail_bytes: int, grown_bytes: int) -> None:
+        """Count records of so many bytes, which a snapshot covers now, as what they added to the state."""
+        before = scope.size_bytes
+        scope.tail_bytes -= tail_bytes
+        scope.loaded_bytes = max(scope.loaded_bytes + grown_bytes, 0)
+        if scope.in_memory:
+            self.size_bytes += scope.size_bytes - before
+
+    def note_archived(self, path: Path, *, archived: bool) -> None:
+        """Note of the live scopes at and below a path whether they are in the archive."""
+        scope = self._live.get(path)
+        if scope is None:
+            return  # then none below it is live
+        below = [each for each in self._live.values() if scope in each.chain] if scope.children else [scope]
+        for each in below:
+            each.archived = archived
 
     def outdate(self, path: Path) -> None:
         """Say that a record from elsewhere reached `path`: what is being read of its chain is read again."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Literal, Self, TypeAlias, cast
 from weakref import ReferenceType, WeakSet
 
 import attrs
 import blinker
 
 from eliza_state import delivery
-from eliza_state.change import Change
+from eliza_state.change import Change, Record
 from eliza_state.delivery import Delivery, Queue, is_coroutine_function, name_of
 from eliza_state.path import Path
 from eliza_state.problems import Problem, Problems
@@ -35,21 +35,26 @@ Overflow: TypeAlias = delivery.Overflow
 class Filter:
     """Which changes to tell: those at or below a path, with a changed slice of a module, of an event.
 
-    `None` stands for all. `event` is the event's name.
+    `None` stands for all. `event` is the event's name; with the `origin` local, others' changes are left out.
     """
 
     below: Path | None = None
     module: str | None = None
     event: str | None = None
+    origin: Literal["local"] | None = None
 
     def accepts(self, change: Change) -> bool:
         """Tell whether the change passes."""
-        path = change.record.path
-        if self.below is not None and path != self.below and not path.is_below(self.below):
-            return False
-        if self.event is not None and change.record.event != self.event:
+        if not self.may_accept(change.record) or self.origin not in (None, change.origin):
             return False
         return self.module is None or any(name == self.module for _, name, _, _ in change.transitions)
+
+    def may_accept(self, record: Record) -> bool:
+        """Tell whether the change of a record passes as far as the record tells."""
+        path = record.path
+        if self.below is not None and path != self.below and not path.is_below(self.below):
+            return False
+        return self.event is None or record.event == self.event
 
 
 class Subscription:
@@ -57,12 +62,19 @@ class Subscription:
 
     def __init__(self, cancel: Callable[[], None]) -> None:
         self._cancel: Callable[[], None] | None = cancel
+        self._further: list[Callable[[], None]] = []
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call something more when the connection is ended."""
+        self._further.append(call)
 
     def cancel(self) -> None:
         """End the connection; what is queued for a coroutine receiver is dropped. Twice does nothing."""
         if self._cancel is not None:
             self._cancel()
             self._cancel = None
+            for call in self._further:
+                call()
 
     def __enter__(self) -> Self:
         return self
@@ -72,13 +84,20 @@ class Subscription:
 
 
 class ChangeSignal(blinker.NamedSignal):
-    """A blinker signal for plain receivers `receiver(sender, change=change)`, kept weakly as usual."""
+    """A blinker signal for plain receivers `receiver(sender, change=change)`, kept weakly as usual.
+
+    `on_connect` is called after each connection.
+    """
+
+    on_connect: Callable[[], None] = staticmethod(lambda: None)
 
     def connect(self, receiver: Any, sender: Any = blinker.ANY, weak: bool = True) -> Any:
         """Connect a plain receiver; `TypeError` for a coroutine function, which `subscribe` takes."""
         if is_coroutine_function(receiver):
             raise TypeError(f"{receiver!r} is a coroutine function; subscribe() gives it the queue it needs")
-        return super().connect(receiver, sender=sender, weak=weak)
+        connected = super().connect(receiver, sender=sender, weak=weak)
+        self.on_connect()
+        return connected
 
 
 class Signals(Delivery[Change]):
@@ -185,6 +204,10 @@ class Changes(AsyncIterator[Change]):
     def __init__(self, queue: Queue[Change], subscription: Subscription) -> None:
         self._queue = queue
         self._subscription = subscription
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Call something when the connection is ended."""
+        self._subscription.then(call)
 
     async def __anext__(self) -> Change:
         change = await self._queue.get()

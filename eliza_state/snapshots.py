@@ -19,6 +19,7 @@ from eliza_serializers import Serializer
 from eliza_state.codec import PLAIN, Codec
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.collections.chunk import Chunk, LazyChunk, chunk_from_data, chunk_to_data
+from eliza_state.collector import collector_paused
 from eliza_state.errors import StateError, StoreError
 from eliza_state.module import StateModule
 from eliza_state.tree import EventVersion
@@ -248,8 +249,9 @@ class _Reading:
         def load() -> list[Any]:
             content = fetch([entry.digest])[entry.digest]
             try:
-                items, dead = msgspec.json.decode(content, type=tuple[msgspec.Raw, list[int]])
-                return chunk_from_data(self._serializer.decoder(list[item_type])(bytes(items)), dead)
+                with collector_paused():
+                    items, dead = msgspec.json.decode(content, type=tuple[msgspec.Raw, list[int]])
+                    return chunk_from_data(self._serializer.decoder(list[item_type])(bytes(items)), dead)
             except Exception as error:  # what the items are made with is foreign code
                 missing = ChunkMissing(
                     f"a chunk cannot be read: {error!r}; a fold of the records replaces it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problem, Problems
 from eliza_state.reading import Reading
-from eliza_state.scopes import LiveScope
+from eliza_state.scopes import LiveScope, Scopes
 from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.snapshots import ChunkMissing, Dump, ScopeSnapshot, SliceSnapshot, dump_slice
 from eliza_state.tree import EventVersion, Tree
@@ -33,25 +33,91 @@ that opening a scope has to fold stays short however long the history is.
 """
 
 
+class ScopeState(NamedTuple):
+    """The slices of a scope at the position of its last record, and the events that they are made of.
+
+    `own_events` are those of the records addressed to the scope; see `Recovered`.
+    """
+
+    path: Path
+    slices: Mapping[str, Any]
+    position: int
+    events: frozenset[EventVersion]
+    own_events: frozenset[EventVersion]
+
+
 class _Taken(NamedTuple):
     """A scope as its snapshot finds it; in `buffered` mode it is past what is written a moment later."""
 
-    slices: dict[str, Any]
-    position: int
+    state: ScopeState
     ended: bool
     tail: int
     tail_bytes: int
-    events: frozenset[EventVersion]
-    own_events: frozenset[EventVersion]
+
+
+class _Stored(NamedTuple):
+    """What a snapshot has written: the bodies of its slices, and the chunks that were not stored before."""
+
+    body_bytes: int
+    chunk_bytes: int
+
+
+def dump_scope(
+    tree: Tree, journal: Journal, state: ScopeState, *, again: bool
+) -> tuple[ScopeSnapshot, list[Dump]]:
+    """Write the slices of a scope down; `again` with chunks that were stored before.
+
+    Raises `StateError` for a state that cannot be written.
+    """
+    path, slices, position = state.path, state.slices, state.position
+    last = next(journal.read(Path(), after=position - 1, until=position), None)
+    if last is None:
+        raise StateError(f"the record at position {position} is gone")
+    stored: list[SliceSnapshot] = []
+    dumps: list[Dump] = []
+    for name, module in _to_store(tree, tree.hierarchy.level(path), state.events).items():
+        if name in slices:  # else it was registered just now
+            place = journal.epoch + path.encode()
+            dump = dump_slice(module, slices[name], place=place, again=again, codec=tree.codec)
+            seen = (dict(tree.handled(name)), module.since_position)
+            stored.append(SliceSnapshot(name, module.version, dump.body, dump.named, *seen))
+            dumps.append(dump)
+    events = (state.events, state.own_events)
+    return ScopeSnapshot(position, last.key, last.writer, tuple(stored), *events), dumps
+
+
+def _to_store(tree: Tree, level: str, events: Iterable[EventVersion]) -> dict[str, StateModule[Any]]:
+    """Return the modules of a level whose slices have folded all these events that they handle.
+
+    One that had to leave out a record of a newer schema version is not to be mistaken for the whole.
+    """
+    return {
+        name: module
+        for name, module in tree.modules(level).items()
+        if not module.volatile and _is_whole(tree, name, events)
+    }
+
+
+def _is_whole(tree: Tree, name: str, events: Iterable[EventVersion]) -> bool:
+    handled = tree.handled(name)
+    return all(version <= handled.get(event, version) for event, version in events)
 
 
 class Snapshotter:
     """Take snapshots of scopes whose tail has outgrown a fraction of the last one."""
 
     def __init__(
-        self, tree: Tree, journal: Journal, *, snapshots: SnapshotStore, reading: Reading, problems: Problems
+        self,
+        tree: Tree,
+        journal: Journal,
+        *,
+        scopes: Scopes,
+        snapshots: SnapshotStore,
+        reading: Reading,
+        problems: Problems,
     ) -> None:
         self._tree = tree
+        self._scopes = scopes
         self._journal = journal
         self._snapshots = snapshots
         self._reading = reading
@@ -69,22 +135,7 @@ class Snapshotter:
                 self._start(scope)
 
     def _is_stored(self, scope: LiveScope) -> bool:
-        return bool(self._to_store(scope.level, scope.events))
-
-    def _to_store(self, level: str, events: Iterable[EventVersion]) -> dict[str, StateModule[Any]]:
-        """Return the modules of a level whose slices have folded all these events that they handle.
-
-        One that had to leave out a record of a newer schema version is not to be mistaken for the whole.
-        """
-        return {
-            name: module
-            for name, module in self._tree.modules(level).items()
-            if not module.volatile and self._is_whole(name, events)
-        }
-
-    def _is_whole(self, name: str, events: Iterable[EventVersion]) -> bool:
-        handled = self._tree.handled(name)
-        return all(version <= handled.get(event, version) for event, version in events)
+        return bool(_to_store(self._tree, scope.level, scope.events))
 
     def _is_due(self, scope: LiveScope) -> bool:
         if scope.snapshotting or not self._is_stored(scope):
@@ -110,41 +161,47 @@ class Snapshotter:
         scope.snapshotting = True
         sizes = (scope.tail, scope.tail_bytes)
         events = (frozenset(scope.events), frozenset(scope.own_events))
-        taken = _Taken(dict(scope.published), scope.position, scope.ended, *sizes, *events)
+        state = ScopeState(scope.path, dict(scope.published), scope.position, *events)
+        taken = _Taken(state, scope.ended, *sizes)
         task = asyncio.get_running_loop().create_task(self._take(scope, taken))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _take(self, scope: LiveScope, taken: _Taken) -> bool:
+        grown_bytes = taken.tail_bytes
         try:
             try:
-                rewritten_bytes = await self._store(scope, taken)
+                stored = await self._store(scope, taken)
             except ChunkMissing:
                 # What an older snapshot had stored is gone with it; write all chunks this time.
-                rewritten_bytes = await self._store(scope, taken, again=True)
+                stored = await self._store(scope, taken, again=True)
         except StateError as error:
             self._problems.report(Problem("snapshot", f"no snapshot was taken: {error}", scope.path, error))
         else:
-            scope.snapshot_bytes = rewritten_bytes
+            if stored is not None:
+                # Of many records little may be left, as of those that are counted.
+                growth = stored.body_bytes + stored.chunk_bytes - scope.snapshot_bytes
+                grown_bytes = min(grown_bytes, growth)
+            scope.snapshot_bytes = 0 if stored is None else stored.body_bytes
             return True
         finally:
             # Also after a failure: the next attempt waits until the tail has grown again.
             scope.tail -= taken.tail
-            scope.tail_bytes -= taken.tail_bytes
-            scope.loaded_bytes += taken.tail_bytes
+            self._scopes.settle(scope, tail_bytes=taken.tail_bytes, grown_bytes=grown_bytes)
             scope.snapshotting = scope.is_migrated = False
         return False
 
-    async def _store(self, scope: LiveScope, taken: _Taken, *, again: bool = False) -> int:
-        snapshot, dumps = await self._reading.run(partial(self._dump, scope, taken, again=again))
+    async def _store(self, scope: LiveScope, taken: _Taken, *, again: bool = False) -> _Stored | None:
+        written = partial(dump_scope, self._tree, self._journal, taken.state, again=again)
+        snapshot, dumps = await self._reading.run(written)
         chunks = {digest: content for dump in dumps for digest, content in dump.chunks.items()}
         await self._snapshots.save(scope.path, snapshot, chunks=chunks, ended=taken.ended)
         if not await self._reading.run(partial(self._is_kept, scope.path, snapshot.position)):
-            return 0
+            return None
         for dump in dumps:
             dump.confirm()
-        return sum(len(dump.body) for dump in dumps)
+        return _Stored(sum(len(dump.body) for dump in dumps), sum(map(len, chunks.values())))
 
     def _is_kept(self, path: Path, position: int) -> bool:
         """Take a snapshot back that holds what was erased meanwhile; tell whether it may stay.
@@ -155,26 +212,6 @@ class Snapshotter:
         if erased_at > position:
             self._snapshots.remove(path, before=erased_at)
         return erased_at <= position
-
-    def _dump(self, scope: LiveScope, taken: _Taken, *, again: bool) -> tuple[ScopeSnapshot, list[Dump]]:
-        """Write the slices down, in a reader's thread."""
-        position = taken.position
-        last = next(self._journal.read(Path(), after=position - 1, until=position), None)
-        if last is None:
-            raise StateError(f"the record at position {position} is gone")
-        slices: list[SliceSnapshot] = []
-        dumps: list[Dump] = []
-        for name, module in self._to_store(scope.level, taken.events).items():
-            if name in taken.slices:  # else it was registered just now
-                place = self._journal.epoch + scope.path.encode()
-                dump = dump_slice(
-                    module, taken.slices[name], place=place, again=again, codec=self._tree.codec
-                )
-                seen = (dict(self._tree.handled(name)), module.since_position)
-                slices.append(SliceSnapshot(name, module.version, dump.body, dump.named, *seen))
-                dumps.append(dump)
-        events = (taken.events, taken.own_events)
-        return ScopeSnapshot(position, last.key, last.writer, tuple(slices), *events), dumps
 
     async def close(self, scopes: Iterable[LiveScope]) -> None:
         """Take the snapshots that make the next opening quick, and wait for all under way."""

@@ -59,7 +59,9 @@ def writing_engine(url: URL, *, synchronous: Synchronous) -> Engine:
         # What is deleted or overwritten is not to be found in the file any more.
         "secure_delete=ON",
     )
-    _configure(engine, begin="BEGIN IMMEDIATE", pragmas=pragmas)
+    # A new file can give back what it does not need any more, piece by piece. That has to be said before
+    # anything is written; in a file that is there, saying it again would be a write.
+    _configure(engine, begin="BEGIN IMMEDIATE", pragmas=pragmas, when_new=("auto_vacuum=INCREMENTAL",))
     return engine
 
 
@@ -89,14 +91,17 @@ def _read_only_connect(database: str) -> Callable[[], sqlite3.Connection]:
     return lambda: sqlite3.connect(uri, uri=True, check_same_thread=False)
 
 
-def _configure(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
+def _configure(
+    engine: Engine, *, begin: str, pragmas: tuple[str, ...], when_new: tuple[str, ...] = ()
+) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
         # The transactions are SQLAlchemy's, begun below; the driver's own begin would defer the write lock.
         connection.isolation_level = None
         connection.text_factory = _decode_text
         try:
-            for pragma in (*pragmas, "mmap_size=0"):
+            first = when_new if when_new and _is_new(connection) else ()
+            for pragma in (*first, *pragmas, "mmap_size=0"):
                 connection.execute(f"PRAGMA {pragma}").close()
         except sqlite3.Error:
             connection.close()
@@ -107,6 +112,15 @@ def _configure(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
         # Straight to the driver: every append begins a transaction, and SQLAlchemy's way costs 7 µs more.
         driver: Any = connection.connection.driver_connection
         driver.execute(begin)
+
+
+def _is_new(driver: sqlite3.Connection) -> bool:
+    """Tell whether a file holds nothing yet; one that somebody is making just now is none."""
+    try:
+        (pages,) = driver.execute("PRAGMA page_count").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    return not pages
 
 
 def checkpoint(connection: Connection) -> None:
@@ -123,6 +137,44 @@ def empty_log(driver: sqlite3.Connection) -> bool:
     """
     is_busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return not is_busy
+
+
+def free_bytes(driver: sqlite3.Connection) -> int:
+    """Return how much of a file holds nothing any more."""
+    (pages,) = driver.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = driver.execute("PRAGMA page_size").fetchone()
+    return int(pages * page_bytes)
+
+
+def gives_back(driver: sqlite3.Connection) -> bool:
+    """Tell whether a file can be made smaller without being rewritten; one from before that cannot."""
+    (mode,) = driver.execute("PRAGMA auto_vacuum").fetchone()
+    return bool(mode)
+
+
+def give_back(driver: sqlite3.Connection, *, max_bytes: int) -> int:
+    """Cut up to so many free bytes off a file, in a transaction of its own; return how many went.
+
+    The file itself gets smaller with the next checkpoint. One that cannot give anything back stays as it is.
+    """
+    before = free_bytes(driver)
+    if not before or not gives_back(driver):
+        return 0
+    (page_bytes,) = driver.execute("PRAGMA page_size").fetchone()
+    # A script, for it is one step a page, and the driver takes only the first one of any other statement.
+    driver.executescript(f"PRAGMA incremental_vacuum({max(max_bytes // page_bytes, 1)})").close()
+    return before - free_bytes(driver)
+
+
+def rewrite(driver: sqlite3.Connection) -> int:
+    """Write a file anew without its free pages, such that it can give back later ones; return what went.
+
+    Nobody can write meanwhile, and it takes as much room again as the file.
+    """
+    before = free_bytes(driver)
+    driver.execute("PRAGMA auto_vacuum=INCREMENTAL").close()
+    driver.execute("VACUUM").close()
+    return before - free_bytes(driver)
 
 
 @contextlib.contextmanager

@@ -66,6 +66,8 @@ class Tree:
         self.codec = codec
         """How their events and states are written."""
         self._slices: dict[str, dict[str, StateModule[Any]]] = {level: {} for level in hierarchy.levels}
+        self.stored_levels: set[str] = set()
+        """The levels with modules whose slices are stored."""
         self._names: dict[str, str] = {}
         # Known in every store, with or without a module that handles it.
         self._events: dict[str, EventType] = dict(FRAMEWORK_EVENTS)
@@ -87,6 +89,8 @@ class Tree:
         for name, member in members.items():
             # A new mapping: a reader in another thread may be going through the present one.
             self._slices[member.level] = {**self._slices[member.level], name: member}
+            if not member.volatile:
+                self.stored_levels.add(member.level)
             self._names[name] = member.level
             self._handled[name] = {kind.name: kind.version for kind in map(event_type, member.handlers())}
         self._events = events
@@ -139,6 +143,10 @@ class Tree:
     def event_type(self, name: str) -> EventType | None:
         """Return the event class known under a name; `None` if no module handles one of that name."""
         return self._events.get(name)
+
+    def ending_events(self) -> tuple[str, ...]:
+        """Return the names of the events that end the scope they are addressed to."""
+        return tuple(name for name, kind in self._events.items() if kind.ends_scope)
 
     def handled(self, name: str) -> Mapping[str, int]:
         """Return the events that the module of a slice handles: their names and today's schema versions."""

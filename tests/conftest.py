@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.effort import examples, is_in_sample
+from tests.places import in_memory
 
 if TYPE_CHECKING:
-    from tests.servers import PostgresServer, RedisCluster, RedisServer, SentinelGroup
+    from tests.servers import Administrator, PostgresServer, RedisCluster, RedisServer, SentinelGroup
 
 settings.register_profile(
     "eliza_state",
@@ -31,6 +33,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("eliza_state")
+
+
+def pytest_configure() -> None:
+    """Keep temporary files in memory, those of the processes that tests start as well."""
+    memory = in_memory()
+    if memory is not None and "TMPDIR" not in os.environ:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -124,14 +133,22 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture
-def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A PostgreSQL database in which there is nothing yet, for SQLAlchemy with psycopg."""
+@pytest.fixture(scope="session")
+def postgres_administrator(request: pytest.FixtureRequest) -> Iterator[Administrator]:
+    """Who makes databases on the server that tests share."""
     from tests import servers
 
     url = servers.POSTGRES_URL or request.getfixturevalue("postgres_server").url
-    with servers.fresh_database(url) as fresh:
-        yield fresh
+    with servers.Administrator(url) as administrator:
+        yield administrator
+
+
+@pytest.fixture
+def postgres_url(postgres_administrator: Administrator) -> Iterator[str]:
+    """A PostgreSQL database in which there is nothing yet, for SQLAlchemy with psycopg."""
+    url = postgres_administrator.create()
+    yield url
+    postgres_administrator.drop(url)
 
 
 @pytest.fixture

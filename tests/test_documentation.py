@@ -42,6 +42,7 @@ from eliza_state.cli.application import application
 from eliza_state.journal import schema
 from eliza_state.lifecycle import TRANSITIONS, Phase
 
+_PATIENCE_S = 60
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -164,7 +165,7 @@ def compiled(block: Block, page: Path) -> types.CodeType:
 def run_python(block: Block, page: Path, names: dict[str, Any], runner: asyncio.Runner) -> None:
     code = compiled(block, page)
     if code.co_flags & inspect.CO_COROUTINE:
-        runner.run(eval(code, names))
+        runner.run(asyncio.wait_for(eval(code, names), _PATIENCE_S))
     else:
         exec(code, names)
 

@@ -1,21 +1,26 @@
-"""The demonstration: a transcript goes in, and the tree, a diff and a rewind come out."""
+"""`demo`: a transcript goes in, and the tree, a diff and a rewind come out."""
 
 from __future__ import annotations
 
 import io
+import tempfile
 import time
 from collections.abc import Iterable
 from importlib import resources
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from eliza_state.change import Change
 from eliza_state.cli.ingest import Ingestion, Source
+from eliza_state.cli.opening import open_store
+from eliza_state.cli.options import Debug
 from eliza_state.cli.rendering import overview
 from eliza_state.cli.show import show_tree
-from eliza_state.cli.terminal import put
+from eliza_state.cli.terminal import put, reporting
 from eliza_state.diff import diff, render
 from eliza_state.portal import SyncScope, SyncStateManager
 
@@ -25,6 +30,28 @@ TRANSCRIPT = "transcript.jsonl"
 _ROOM = "agent:eliza/room:general"
 _REPLY = {"id": "m21", "user": "bo", "text": "Found it. The tomatoes look thirsty already."}
 _REPLY_ID = "0bd31f7a-3f0c-8f5e-9d0e-6f2a9f6b1c21"
+
+
+def demo(
+    store: Annotated[
+        str | None,
+        typer.Option("--store", metavar="URL", help="A store to keep; otherwise a temporary one."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Take in a sample transcript, show the tree, a diff and a rewind.
+
+    \b
+    Examples:
+      eliza-state demo
+      eliza-state demo --store sqlite:///demo.db
+    """
+    with (
+        reporting(debug=debug),
+        tempfile.TemporaryDirectory(prefix="eliza-state-") as folder,
+        open_store(store or f"sqlite:///{folder}/demo.db") as manager,
+    ):
+        run_demo(manager, kept=store)
 
 
 def run_demo(manager: SyncStateManager, *, kept: str | None) -> None:

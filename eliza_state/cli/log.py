@@ -1,18 +1,50 @@
-"""Showing the records of a scope, the newest first, a page at a time."""
+"""`log`: the records of a scope, the newest first, a page at a time."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from eliza_state.change import Record
+from eliza_state.cli.opening import DEFAULT_STORE, open_store
+from eliza_state.cli.options import Debug, Json, Modules, ScopePath, Store
 from eliza_state.cli.rendering import payload_json
-from eliza_state.cli.terminal import one_line, print_json, put, say
+from eliza_state.cli.show import find_scope
+from eliza_state.cli.terminal import one_line, output, print_json, put, reporting, say
 from eliza_state.path import Path
 from eliza_state.portal import SyncScope
 
 _PAYLOAD_WIDTH = 300
+
+
+def log(
+    path: ScopePath = "",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many records to show.")] = 20,
+    before: Annotated[
+        int | None,
+        typer.Option("--before", metavar="POSITION", min=1, help="Show what came before this position."),
+    ] = None,
+    modules: Modules = None,
+    debug: Debug = False,
+) -> None:
+    """Show the records at and below a scope, the newest first.
+
+    \b
+    Examples:
+      eliza-state log
+      eliza-state log agent:eliza/room:general --limit 50
+      eliza-state log agent:eliza --before 120
+      eliza-state log --json | jq -r .event | sort | uniq -c
+    """
+    with reporting(debug=debug), open_store(store, modules or (), read_only=True) as manager:
+        scope = find_scope(manager, path)
+        show_log(scope, output(), limit=limit, before=before, as_json=as_json)
 
 
 def show_log(scope: SyncScope, console: Console, *, limit: int, before: int | None, as_json: bool) -> None:

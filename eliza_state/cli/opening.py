@@ -30,13 +30,22 @@ def open_store(
 ) -> Generator[SyncStateManager]:
     """Open a store with the installed modules and the `named` ones; its problems become warnings.
 
-    Secrets are sealed with the keys of the environment, where it has some.
+    Secrets are sealed with the keys of the environment, where it has some; its archive may be elsewhere.
     """
     with SyncStateManager.open(
-        url, modules=find_modules(named), secret_keys=secret_keys(), read_only=read_only
+        url,
+        modules=find_modules(named),
+        secret_keys=secret_keys(),
+        read_only=read_only,
+        archive=archive_folder(),
     ) as manager:
         warn_of(manager.problems)
         yield manager
+
+
+def archive_folder() -> str | None:
+    """Return the folder of the store's archive that the environment names; `None` for the usual one."""
+    return os.environ.get("ELIZA_STATE_ARCHIVE") or None
 
 
 def check_is_there(url: str) -> None:

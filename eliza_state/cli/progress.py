@@ -1,18 +1,74 @@
-"""Running an ingestion before somebody's eyes: a bar with a rate, the refused lines, a summary."""
+"""`ingest`, before somebody's eyes: a bar with a rate, the refused lines, a summary."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path as FilePath
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eliza_state.cli.ingest import Ingestion, Source, Stopped, Tally
-from eliza_state.cli.terminal import one_line
+from eliza_state.cli.opening import DEFAULT_STORE, open_store
+from eliza_state.cli.options import Debug, Modules, Store
+from eliza_state.cli.sources import open_sources
+from eliza_state.cli.terminal import FAILED, one_line, reporting
 from eliza_state.portal import SyncStateManager
+
+
+def ingest(
+    files: Annotated[
+        list[FilePath],
+        typer.Argument(metavar="FILE", help="JSON Lines, one file or several; - is standard input."),
+    ],
+    store: Store = DEFAULT_STORE,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME", help="Name standard input, or the one file, for the ids."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that is refused.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Judge lines anew that an earlier run refused and went past.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
+    modules: Modules = None,
+    debug: Debug = False,
+) -> None:
+    """Take events from JSON Lines into a store.
+
+    A line is an object such as
+
+    \b
+      {"type": "message_received", "agent": "eliza", "room": "general",
+       "conversation": "tea", "at": "2024-05-01T09:00:00+00:00",
+       "payload": {"id": "m1", "user": "ada", "text": "hello"}}
+
+    It is addressed to the deepest level it names ("message" and "user" are levels too); null counts as not
+    named. "at" goes into the payload where the event has that field.
+
+    A line's id is made of the source's name (the file's own, without its folder), the line's number and its
+    text: taking in a file again, or after a crash, stores nothing twice. A line that is malformed or refused
+    is reported as file:line and left out; the exit code is 1 then.
+
+    \b
+    Examples:
+      eliza-state ingest chat.jsonl
+      eliza-state ingest logs/*.jsonl --store sqlite:///logs.db
+      zcat chat.jsonl.gz | eliza-state ingest - --source chat.jsonl
+      eliza-state ingest shop.jsonl --modules shop.modules:CartModule --strict
+    """
+    with (
+        reporting(debug=debug),
+        open_sources(files, source) as sources,
+        open_store(store, modules or ()) as manager,
+    ):
+        tally = run_ingestion(manager, sources, strict=strict, retry=retry, quiet=quiet)
+        if tally.refused:
+            raise typer.Exit(FAILED)
 
 
 def run_ingestion(

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from eliza_state.cli.opening import DEFAULT_STORE, open_store
+from eliza_state.cli.options import Debug, Json, Modules, Store
 from eliza_state.cli.rendering import abbreviated, brief
 from eliza_state.cli.terminal import MISUSED, Misuse, one_line, output, print_json, put, reporting, say
 from eliza_state.codec import SERIALIZER
@@ -49,21 +50,10 @@ def query(  # noqa: PLR0913, PLR0917  # a command's options
         bool,
         typer.Option("--index", help="Make the index file, or bring it up to date: then others are quick."),
     ] = False,
-    store: Annotated[
-        str,
-        typer.Option(
-            "--store",
-            envvar="ELIZA_STATE_STORE",
-            metavar="URL",
-            help="The store, such as sqlite:///state.db.",
-        ),
-    ] = DEFAULT_STORE,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option("--modules", metavar="PACKAGE:NAME", help="Add a module of your own; repeatable."),
-    ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+    modules: Modules = None,
+    debug: Debug = False,
 ) -> None:
     """Find entries of states, or scopes, wherever they are.
 

@@ -1,18 +1,21 @@
-"""Showing what a store holds: the tree of its scopes, or the slices of one."""
+"""`show`: what a store holds, the tree of its scopes or the slices of one."""
 
 from __future__ import annotations
 
 import difflib
 from itertools import islice
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree as Branch
 
+from eliza_state.cli.opening import DEFAULT_STORE, open_store
+from eliza_state.cli.options import Debug, Json, Modules, ScopePath, Store
 from eliza_state.cli.rendering import counts, lines, slices_json
-from eliza_state.cli.terminal import put
+from eliza_state.cli.terminal import output, print_json, put, reporting
 from eliza_state.errors import StateError
 from eliza_state.lifecycle import Phase
 from eliza_state.path import Path
@@ -20,6 +23,34 @@ from eliza_state.portal import SyncScope, SyncStateManager
 
 _COMPARED: Final = 2_000
 """How many scopes a mistyped path is compared with."""
+
+
+def show(
+    path: ScopePath = "",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+    depth: Annotated[int, typer.Option("--depth", min=0, help="How many levels down the tree goes.")] = 3,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many to show of each collection.")] = 10,
+    modules: Modules = None,
+    debug: Debug = False,
+) -> None:
+    """Show the tree of scopes with their counts, or the slices of one scope.
+
+    \b
+    Examples:
+      eliza-state show
+      eliza-state show --depth 2 --limit 50
+      eliza-state show agent:eliza/room:general/conversation:tea
+      eliza-state show agent:eliza --json
+    """
+    with reporting(debug=debug), open_store(store, modules or (), read_only=True) as manager:
+        scope = find_scope(manager, path)
+        if as_json:
+            print_json(scope_json(scope, manager))
+        elif path:
+            show_scope(scope, output(), limit=limit)
+        else:
+            show_tree(scope, output(), depth=depth, limit=limit)
 
 
 def find_scope(manager: SyncStateManager, path: str) -> SyncScope:

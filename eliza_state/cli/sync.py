@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from eliza_state.cli.opening import find_modules
+from eliza_state.cli.options import Debug, Json, Modules
 from eliza_state.cli.terminal import FAILED, one_line, output, print_json, put, reporting
 from eliza_state.debugger.state_paths import MISSING
 from eliza_state.synchronizer import Conflict, Merged, SyncReport, synchronize
@@ -35,12 +36,9 @@ def sync(  # noqa: PLR0913, PLR0917  # a command's options
         int,
         typer.Option("--max-drift", metavar="SECONDS", min=0, help="How far a clock may run ahead of ours."),
     ] = MAX_DRIFT_MS // 1_000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option("--modules", metavar="PACKAGE:NAME", help="Add a module of your own; repeatable."),
-    ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    as_json: Json = False,
+    modules: Modules = None,
+    debug: Debug = False,
 ) -> None:
     """Make two replicas of a store hold the same records in the same order.
 

@@ -16,7 +16,7 @@ from eliza_state.debugger.applying import apply
 from eliza_state.debugger.documents import document, token
 from eliza_state.debugger.errors import PatchFailed
 from eliza_state.debugger.json_patch import JsonPatch, Operation, pointer
-from eliza_state.debugger.snapshot import ScopeState, StateSnapshot, scope_document
+from eliza_state.debugger.snapshot import Initial, ScopeState, StateSnapshot, scope_document
 from eliza_state.debugger.state_paths import path_text
 from eliza_state.diff import Difference, Element, Key, Step
 from eliza_state.path import Path
@@ -117,7 +117,8 @@ class StateDiff:
 class SnapshotDiff:
     """What differs between two snapshots.
 
-    `slices` are those that differ, in the order of the scopes, new scopes last.
+    `slices` are those that differ, in the order of the scopes, new scopes last. Of a scope that one of them
+    lacks, slices that are still as they begin are left out.
     """
 
     before: StateSnapshot
@@ -148,12 +149,16 @@ class SnapshotDiff:
 
     def text(self) -> Text:
         """Return the lines of `render`, coloured."""
-        return Text("\n").join([found.text() for found in self.slices])
+        shown = {found.path for found in self.slices}
+        bare = [(path, sign) for sign, paths in (("-", self.removed), ("+", self.added)) for path in paths]
+        parts = [found.text() for found in self.slices]
+        return Text("\n").join(parts + [_bare(path, sign) for path, sign in bare if path not in shown])
 
     def render(self, *, colour: bool = False) -> str:
         """Return lines for people: each slice, and below it its differences, secrets masked.
 
-        With `colour` they are coloured as for a terminal. An empty text when nothing differs.
+        Scopes that came or went with all slices as they begin are named last. With `colour` the lines are
+        coloured as for a terminal. An empty text when nothing differs.
         """
         return _rendered(self.text(), colour=colour)
 
@@ -163,11 +168,14 @@ class SnapshotDiff:
         Raises `PatchFailed` for a snapshot that has no room for them; it stays as it is.
         """
         removed = set(self.removed)
+        shown = {(found.path, found.module) for found in self.slices}
         scopes = {path: scope for path, scope in snapshot.scopes.items() if path not in removed}
         for path in self.added:
             if path in scopes:
                 raise PatchFailed(f"the scope {path.encode()!r} is there already")
-            scopes[path] = attrs.evolve(self.after.scopes[path], slices={})
+            scope = self.after.scopes[path]
+            untouched = {name: state for name, state in scope.slices.items() if (path, name) not in shown}
+            scopes[path] = attrs.evolve(scope, slices=untouched)
         for found in self.slices:
             if found.path not in removed:
                 scopes[found.path] = _with_slice(scopes.get(found.path, _NOWHERE), found)
@@ -216,17 +224,34 @@ def diff(before: Any, after: Any) -> Any:
 
 def _between(before: StateSnapshot, after: StateSnapshot) -> Iterator[SliceDiff]:
     for path in dict.fromkeys((*before.scopes, *after.scopes)):
-        old = before.scopes.get(path, _NOWHERE).slices
-        new = after.scopes.get(path, _NOWHERE).slices
-        for name in dict.fromkeys((*old, *new)):
-            if name not in new:
-                found: tuple[Difference, ...] = (Difference((), "removed", before=old[name]),)
-            elif name not in old:
-                found = (Difference((), "added", after=new[name]),)
-            else:
-                found = structural.diff(old[name], new[name])
-            if found:
-                yield SliceDiff(path, name, found)
+        old, new = before.scopes.get(path), after.scopes.get(path)
+        if old is not None and new is not None:
+            yield from _inside(path, old.slices, new.slices)
+        elif old is not None:
+            touched = _touched(old, before.initial or after.initial)
+            yield from _inside(path, touched, {})
+        elif new is not None:
+            touched = _touched(new, after.initial or before.initial)
+            yield from _inside(path, {}, touched)
+
+
+def _touched(scope: ScopeState, initial: Initial | None) -> Mapping[str, Any]:
+    """Return the slices of a scope that are not as they begin; all where it is not known how they do."""
+    if initial is None:
+        return scope.slices
+    return {name: state for name, state in scope.slices.items() if structural.diff(initial(name), state)}
+
+
+def _inside(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[SliceDiff]:
+    for name in dict.fromkeys((*old, *new)):
+        if name not in new:
+            found: tuple[Difference, ...] = (Difference((), "removed", before=old[name]),)
+        elif name not in old:
+            found = (Difference((), "added", after=new[name]),)
+        else:
+            found = structural.diff(old[name], new[name])
+        if found:
+            yield SliceDiff(path, name, found)
 
 
 def _with_slice(scope: ScopeState, found: SliceDiff) -> ScopeState:
@@ -279,6 +304,13 @@ def _members(
         if before[name] != value:
             yield Operation("test", pointer((*place, name)), before[name])
             yield Operation("replace", pointer((*place, name)), value)
+
+
+def _bare(path: Path, sign: str) -> Text:
+    """Return the lines for a scope of which there is no slice to show."""
+    return Text("\n").join(
+        [Text(path.encode(), "bold"), Text(f"{sign} the scope, as it begins", _STYLES[sign])]
+    )
 
 
 def _line(difference: Difference) -> Text:

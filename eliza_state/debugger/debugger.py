@@ -372,7 +372,8 @@ class Debugger:
         It sends the events at and below `path` from position `first` to `last`, a thousand at most, to the
         modules of those scopes that they reach, or to the one named, and compares each slice. It imports
         events, states and modules from where they are defined, and is formatted. Secrets are placeholders.
-        Records that cannot be read today or are refused are left out, with a comment.
+        Records that cannot be read today or are refused are left out, with a comment; where a scope was
+        restored, the state that it got back is given.
         Raises `NoSuchPoint` for positions that are not there, `StateError` for no records, a class that
         cannot be imported, a value that no expression makes, a module made with arguments, or where the
         events alone do not lead to the state.

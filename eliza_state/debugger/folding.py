@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from eliza_state.change import Record
+from eliza_state.decoding import in_batches, read_event, read_events
 from eliza_state.errors import Rejected
 from eliza_state.event import RESTORE
 from eliza_state.problems import Problem, Problems
-from eliza_state.recovery import read_event, reduce_slice
+from eliza_state.recovery import reduce_slice
 from eliza_state.tree import Stage, Tree
 
 _KEPT_REPORTS = 1_000
@@ -29,6 +31,9 @@ class Moment(NamedTuple):
 
 Stages: TypeAlias = Mapping[int, tuple[Stage, ...]]
 """The stored slices that an event reaches, by the depth of their scope."""
+
+Restored: TypeAlias = Callable[[Record], Moment]
+"""Give the state of a scope after a record that restored it."""
 
 _NONE: Stages = {}
 
@@ -69,27 +74,46 @@ class Folding:
         return read_event(self._tree, record, self._report)
 
     def folded(
-        self,
-        start: Moment,
-        records: Iterable[Record],
-        *,
-        depth: int,
-        restored: Callable[[Record], Moment],
+        self, start: Moment, records: Iterable[Record], *, depth: int, restored: Restored
     ) -> Iterator[tuple[Record, Moment]]:
         """Yield each record with the state after it, of the scope at `depth` on the records' paths.
 
         `restored` gives the state after a record that restored the scope.
         """
         slices, version = start.slices, start.version
-        for record in records:
-            stages = self.stages(record).get(depth)
-            if record.event == RESTORE and len(record.path.steps) == depth:
+        for record, stages, event in self._reaching(records, depth):
+            is_own = len(record.path.steps) == depth
+            if is_own and record.event == RESTORE:
                 slices = restored(record).slices
             elif stages:
-                slices = self.reduced(slices, stages, record, self.event(record))
+                slices = self.reduced(slices, stages, record, event)
+            version = record.version if is_own else version
+            yield record, Moment(slices, version, record.position)
+
+    def fold(self, start: Moment, records: Sequence[Record], *, depth: int, restored: Restored) -> Moment:
+        """Return the last state that `folded` gives, in less time; `start` for no records."""
+        slices, version = dict(start.slices), start.version
+        report = self._report
+        for record, stages, event in self._reaching(records, depth):
             if len(record.path.steps) == depth:
                 version = record.version
-            yield record, Moment(slices, version, record.position)
+                if record.event == RESTORE:
+                    slices = dict(restored(record).slices)
+            for stage in stages if event is not None else ():
+                name = stage.name
+                if record.position > stage.module.since_position and name in slices:
+                    slices[name] = reduce_slice(stage, slices[name], event, record=record, report=report)
+        return Moment(slices, version, records[-1].position) if records else start
+
+    def _reaching(
+        self, records: Iterable[Record], depth: int
+    ) -> Iterator[tuple[Record, tuple[Stage, ...], Any]]:
+        """Yield each record with the slices at a depth that its event reaches, and the event if it does."""
+        for batch in in_batches(records):
+            stages = [self.stages(record).get(depth, ()) for record in batch]
+            wanted = batch if all(stages) else list(itertools.compress(batch, stages))
+            events = iter(read_events(self._tree, wanted, self._report))
+            yield from zip(batch, stages, [next(events) if some else None for some in stages], strict=True)
 
     def after(
         self, moment: Moment, stages: Iterable[Stage], record: Record, event: Any, *, is_own: bool

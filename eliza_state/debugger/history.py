@@ -7,18 +7,20 @@ from the nearest one before it that is known, from a stored snapshot or remember
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from eliza_state.change import Record
+from eliza_state.collector import collector_paused
 from eliza_state.debugger.checkpoints import WINDOW, Checkpoints, Line
 from eliza_state.debugger.folding import Folding, Moment
+from eliza_state.decoding import in_batches
 from eliza_state.journal.contract import Journal
 from eliza_state.path import Path
 from eliza_state.problems import Problems
 from eliza_state.reading import Reading
-from eliza_state.recovery import collector_paused
 from eliza_state.snapshots import ChunkMissing
 from eliza_state.tree import Tree
 
@@ -118,7 +120,7 @@ class History:
         window = deque(line.window if is_next else (start,), maxlen=WINDOW)
         count = 0
         with collector_paused():
-            for count, moment in self._numbered(path, start, until):
+            for moment, count in self._met(path, start, until):
                 window.append(moment)
                 if count % line.stride == 0:
                     line.keep(moment)
@@ -127,15 +129,32 @@ class History:
             self._checkpoints.remember(path, line)
         return window[-1]
 
-    def _numbered(self, path: Path, start: Moment, until: int) -> Iterator[tuple[int, Moment]]:
-        records = self.journal.read(path, after=start.position, until=until)
-        folded = self._folded(path, start, records)
-        return ((count, moment) for count, (_, moment) in enumerate(folded, 1))
+    def _met(self, path: Path, start: Moment, until: int) -> Iterator[tuple[Moment, int]]:
+        """Yield states on the way to a position with how many records they are away: the last ones all.
+
+        Before those it is one state for each run of records, none for what lies between.
+        """
+        moment, count = start, 0
+        rest: list[Record] = []
+        for run in in_batches(self.journal.read(path, after=start.position, until=until)):
+            if len(rest) >= 2 * WINDOW:
+                moment = self._fold(path, moment, rest[:WINDOW])
+                count += WINDOW
+                rest = rest[WINDOW:]
+                yield moment, count
+            rest += run
+        for number, (_, last) in enumerate(self._folded(path, moment, rest), count + 1):
+            yield last, number
 
     def _folded(
         self, path: Path, start: Moment, records: Iterable[Record]
     ) -> Iterator[tuple[Record, Moment]]:
-        def restored(record: Record) -> Moment:
-            return self.at(path, record.position)
-
+        restored = partial(self._restored, path)
         return self.folding.folded(start, records, depth=len(path.steps), restored=restored)
+
+    def _fold(self, path: Path, start: Moment, records: Sequence[Record]) -> Moment:
+        restored = partial(self._restored, path)
+        return self.folding.fold(start, records, depth=len(path.steps), restored=restored)
+
+    def _restored(self, path: Path, record: Record) -> Moment:
+        return self.at(path, record.position)

@@ -13,7 +13,7 @@ from eliza_state.change import Record, to_datetime
 from eliza_state.debugger.folding import Moment
 from eliza_state.debugger.history import History
 from eliza_state.debugger.snapshot import StateSnapshot, snapshot_of
-from eliza_state.debugger.state_paths import StatePath, find, parse_path
+from eliza_state.debugger.state_paths import MISSING, StatePath, find, parse_path
 from eliza_state.errors import RegistrationError
 from eliza_state.manager import StateManager
 from eliza_state.module import StateModule
@@ -97,7 +97,16 @@ class Looking:
             position=position,
             recorded_at=await self.recorded_at(position),
             modules=self.module_versions(),
+            initial=self.initial,
         )
+
+    def initial(self, name: str) -> Any:
+        """Return the state that a slice begins with; `MISSING` for one of no module."""
+        for level in self.tree.hierarchy.levels:
+            module = self.tree.modules(level).get(name)
+            if module is not None:
+                return module.initial_state()
+        return MISSING
 
     def module_versions(self) -> dict[str, int]:
         """Return the version of each registered module by slice name."""

@@ -199,7 +199,7 @@ async def preview(looking: Looking, path: Path, to: int, *, below: bool) -> Snap
     now = await looking.snapshot(tree, position)
     scopes = {found: await _as_it_was(looking, found, scope, to) for found, scope in now.scopes.items()}
     recorded_at = await looking.recorded_at(to)
-    return diff(now, StateSnapshot(to, recorded_at, MappingProxyType(scopes), now.modules))
+    return diff(now, StateSnapshot(to, recorded_at, MappingProxyType(scopes), now.modules, now.initial))
 
 
 async def _as_it_was(looking: Looking, path: Path, scope: ScopeState, to: int) -> ScopeState:

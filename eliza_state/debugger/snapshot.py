@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import attrs
 
@@ -17,6 +17,9 @@ from eliza_state.path import Path
 from eliza_state.scope import StateTree
 
 S = TypeVar("S")
+
+Initial: TypeAlias = Callable[[str], Any]
+"""Give the state that a slice begins with, by its name; `MISSING` for one of no module."""
 
 
 @attrs.frozen
@@ -57,13 +60,15 @@ class StateSnapshot:
 
     `scopes` are the scopes with records, parents first, and the one that was asked for; `recorded_at` is when
     the journal took the record at the position, in UTC, `None` at position 0. Two snapshots are equal when
-    they hold equal states at equal paths, whenever they were taken.
+    they hold equal states at equal paths, whenever they were taken. `initial` gives the state that a slice
+    begins with, by its name, where that is known.
     """
 
     position: int = attrs.field(eq=False)
     recorded_at: datetime.datetime | None = attrs.field(eq=False)
     scopes: Mapping[Path, ScopeState]
     modules: Mapping[str, int] = attrs.field(eq=False)
+    initial: Initial | None = attrs.field(default=None, eq=False)
 
     def __repr__(self) -> str:
         """Name the scopes, not their states: those can be long."""
@@ -131,13 +136,14 @@ def snapshot_of(
     position: int,
     recorded_at: datetime.datetime | None,
     modules: Mapping[str, int],
+    initial: Initial,
 ) -> StateSnapshot:
     """Return what a tree of states, read at `position`, holds as a snapshot."""
     scopes = {
         found.path: ScopeState(found.level, found.version, found.position, MappingProxyType(found.slices))
         for found in _all(tree)
     }
-    return StateSnapshot(position, recorded_at, MappingProxyType(scopes), modules)
+    return StateSnapshot(position, recorded_at, MappingProxyType(scopes), modules, initial)
 
 
 def _all(tree: StateTree) -> Iterator[StateTree]:

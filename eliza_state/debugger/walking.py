@@ -11,6 +11,7 @@ import attrs
 
 from eliza_state import diff as structural
 from eliza_state.change import Record, SliceChange
+from eliza_state.collector import collector_paused
 from eliza_state.debugger.comparing import SliceDiff
 from eliza_state.debugger.errors import InvalidStatePath
 from eliza_state.debugger.folding import Moment
@@ -19,7 +20,6 @@ from eliza_state.debugger.payloads import holds_text, masked_payload
 from eliza_state.debugger.state_paths import MISSING, StatePath, find
 from eliza_state.event import RESTORE
 from eliza_state.path import Path
-from eliza_state.recovery import collector_paused
 from eliza_state.snapshots import ChunkMissing
 
 _MAX_SCOPES: Final = 1_024

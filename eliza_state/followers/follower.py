@@ -17,8 +17,11 @@ from eliza_state.delivery import is_coroutine_function
 from eliza_state.dispatcher import Dispatch
 from eliza_state.errors import StateError, StoreError
 from eliza_state.event import FRAMEWORK_EVENTS, event_type
+from eliza_state.feed import Feed
 from eliza_state.followers.handler import Handler, RecordedEvent, Write, own_prefix
-from eliza_state.followers.positions import FollowerAdvanced, FollowersModule
+from eliza_state.followers.positions import FollowerAdvanced, FollowersModule, follower_of
+from eliza_state.followers.sharing import Read, Share
+from eliza_state.journal.claims import Claims
 from eliza_state.module import Composition, StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problem, Problems
@@ -40,6 +43,8 @@ class Manager(Protocol):
 
     problems: Problems
     tree: Tree
+    feed: Feed
+    claims: Claims
 
     @property
     def root(self) -> Scope:
@@ -66,16 +71,23 @@ class Manager(Protocol):
         """Add modules to the open store."""
         ...
 
-    def subscribe(self, receiver: Callable[[Change], None], /) -> Subscription:
-        """Call a plain receiver for every change."""
+    def subscribe(
+        self, receiver: Callable[[Change], None], /, *, origin: Literal["local"] | None = None
+    ) -> Subscription:
+        """Call a plain receiver for every change, or those of this process."""
         ...
 
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """What one follower hears, and how it deals with it; `events` are names, `None` stands for all."""
+    """What one follower hears, and how it deals with it; `events` are names, `None` stands for all.
+
+    With a `share` it hears what is in that partition. `read` reads the records at or below the scope.
+    """
 
     scope: Scope
+    read: Read
+    share: Share | None = None
     events: frozenset[str] | None
     batch: int
     on_error: OnError
@@ -108,7 +120,8 @@ class _Halt(Exception):
 class Follower:
     """A reader of the journal that keeps its place; made by `Followers.follow`.
 
-    `position` is the last one it has done with, `error` what stopped it, if something did.
+    `position` is the last one it has done with, `error` what stopped it, if something did. `name` is what the
+    position is stored under.
     """
 
     def __init__(
@@ -122,18 +135,25 @@ class Follower:
         self._is_coroutine = is_coroutine_function(handler)
         self._rules = rules
         self._timing = timing
-        self._own = own_prefix(name)
+        self._own = own_prefix(follower_of(name))
         self._saved = position
         self._saved_at = time.monotonic()
         self._unsaved = 0
         self._woken = asyncio.Event()
         self._looked = asyncio.Event()
+        self._is_ending = self._is_second = False
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     @property
     def is_running(self) -> bool:
         """Whether it still follows."""
         return not self._task.done()
+
+    def owes(self, path: Path, position: int) -> bool:
+        """Tell whether it has still to hear records at or below a path, up to a position."""
+        own = self._rules.scope.path
+        overlaps = own == path or own.is_below(path) or path.is_below(own)
+        return overlaps and self.position < position
 
     def wake(self) -> None:
         """Look for new records soon."""
@@ -168,17 +188,22 @@ class Follower:
         if was_running:
             await self._save()
 
+    async def finish(self) -> None:
+        """End once the record at hand is done with, and save the position."""
+        self._is_ending = True
+        self._woken.set()
+        await asyncio.wait([self._task])
+        await self._save()
+
     # The loop
 
     async def _run(self) -> None:
         try:
-            while True:
+            while not self._is_ending:
                 self._woken.clear()
                 try:
                     await self._catch_up()
                 except _Overtaken:
-                    # Who was faster has the lead; to race it for each record would handle all of them twice.
-                    await asyncio.sleep(self._timing.poll_s)
                     continue
                 self._looked.set()
                 await self._wait()
@@ -192,20 +217,37 @@ class Follower:
             self._looked.set()
 
     async def _catch_up(self) -> None:
-        if await self._place() != self._saved:
-            await self._persist(self._manager.refresh)
-            self.position = self._saved = await self._place()
-            self._unsaved = 0
+        await self._adopt()
         while (until := await self._manager.position()) > self.position:
-            read = partial(self._rules.scope.records, after=self.position, until=until)
+            read = partial(self._rules.read, after=self.position, until=until)
             records = await self._persist(partial(read, limit=self._rules.batch))
+            if self._is_second and any(map(self._wants, records)):
+                await self._stand_by()
             await self._take(records)
+            if self._is_ending:
+                return
             if len(records) < self._rules.batch:
                 self.position = max(self.position, until)
             if self._unsaved >= self._timing.advance_records:
                 await self._commit([], self.position)
         if self._unsaved and time.monotonic() >= self._saved_at + self._timing.advance_s:
             await self._commit([], self.position)
+
+    async def _adopt(self) -> None:
+        """Go on from where another has come under this name, if one has; that one has the lead then."""
+        if await self._place() == self._saved:
+            return
+        await self._persist(self._manager.refresh)
+        self.position = self._saved = await self._place()
+        self._unsaved = 0
+        self._is_second = True
+
+    async def _stand_by(self) -> None:
+        """Leave records to who has the lead, else take them: a race for each would do all of it twice."""
+        await asyncio.sleep(self._timing.poll_s)
+        self._is_second = False
+        if await self._place() != self._saved:
+            raise _Overtaken
 
     async def _wait(self) -> None:
         """Wait to be woken, or, where a position is still to be saved, until that is due."""
@@ -236,6 +278,8 @@ class Follower:
             except Exception:  # noqa: BLE001, S110  # whose fault it was shows when each is tried alone
                 pass
         for record in records:
+            if self._is_ending:
+                return
             await self._insist(record)
 
     async def _insist(self, record: Record) -> None:
@@ -273,6 +317,8 @@ class Follower:
             return False
         if events is not None and record.event not in events:
             return False
+        if self._rules.share is not None and not self._rules.share.has(record):
+            return False
         return not self._is_own(record) and self._manager.tree.event_type(record.event) is not None
 
     def _is_own(self, record: Record) -> bool:
@@ -285,7 +331,7 @@ class Follower:
             kind = self._manager.tree.event_type(record.event)
             assert kind is not None
             content = self._manager.tree.codec.decode(kind, content, schema_version=record.schema_version)
-        write = Write(self.name, record, at=self._manager.at)
+        write = Write(follower_of(self.name), record, at=self._manager.at)
         outcome = self._handler(RecordedEvent(record, content), write)
         if self._is_coroutine:
             outcome = await self._outcome(outcome)

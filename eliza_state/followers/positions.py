@@ -7,6 +7,8 @@ transactions, and one whose commit finds a new record at the root reduces again,
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from eliza_state.collections import Map
@@ -15,6 +17,23 @@ from eliza_state.event import event
 from eliza_state.evolve import evolve
 from eliza_state.module import StateModule, reduces
 from eliza_state.path import Hierarchy
+
+_PARTITION: Final = "#"
+
+
+def partition_place(name: str, level: str, number: int) -> str:
+    """Return the name under which the position of one partition of a shared follower is stored."""
+    return f"{name}{_PARTITION}{level}{_PARTITION}{number}"
+
+
+def member_claim(name: str, number: int) -> str:
+    """Return the name of the claim of one who shares a follower."""
+    return f"{name}{_PARTITION * 2}{number}"
+
+
+def follower_of(place: str) -> str:
+    """Return the name of the follower whose position, or whose partition's, is stored under a name."""
+    return place.partition(_PARTITION)[0]
 
 
 @event("follower_advanced")
@@ -29,9 +48,16 @@ class FollowerAdvanced:
     position: int
 
 
+@event("follower_forgotten")
+class FollowerForgotten:
+    """Nobody follows by this name any more; one who begins by it again begins anew."""
+
+    name: str
+
+
 @attrs.frozen
 class FollowerPositions:
-    """The last position that each follower, by name, has done with."""
+    """The last position that each follower, by name, has done with; of a shared one, each partition."""
 
     positions: Map[str, int] = attrs.field(factory=Map[str, int])
 
@@ -53,6 +79,10 @@ class FollowersModule(StateModule[FollowerPositions]):
         if stands != event.after:
             raise Rejected(f"follower {event.name!r} stands at {stands}, not at the expected {event.after}")
         return evolve(state, positions=state.positions.set(event.name, event.position))
+
+    @reduces(FollowerForgotten)
+    def forget(self, state: FollowerPositions, event: FollowerForgotten) -> FollowerPositions:
+        return evolve(state, positions=state.positions.discard(event.name))
 
 
 def followers_module(hierarchy: Hierarchy) -> FollowersModule:

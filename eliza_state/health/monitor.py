@@ -41,6 +41,7 @@ from eliza_state.path import Path
 from eliza_state.pending import Stopwatch
 from eliza_state.scopes import LiveScope
 
+_MOST_TAKEN_DOWN: Final = 500
 _NO_THRESHOLDS: Final[Thresholds] = MappingProxyType({})
 
 _logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class HealthMonitor:
         self._errors = Errors(clock=manager.journal.clock, monotonic=monotonic)
         self._rate = Rate(manager.parts.heads.applied, monotonic=monotonic)
         self._dispatches = RecentLatency(monotonic=monotonic)
+        self._taken_down: list[tuple[int, int, int, int]] = []
         self._damage: int | None = None
         self._running: asyncio.Task[None] | None = None
         self.last: StateHealth | None = None
@@ -111,9 +113,17 @@ class HealthMonitor:
     def _count(self, _change: Change | Path) -> None:
         self._rate.reached(self._heads.applied)
 
-    def _took(self, durations_ns: Sequence[int]) -> None:
-        self._dispatches.add(durations_ns)
-        self._rate.reached(self._heads.applied)
+    def _took(self, entered_ns: int, now_ns: int, count: int) -> None:
+        """Take down a batch; it is counted together with others, off the dispatch path mostly."""
+        self._taken_down.append((entered_ns, now_ns, count, self._heads.applied))
+        if len(self._taken_down) >= _MOST_TAKEN_DOWN:
+            self._count_batches()
+
+    def _count_batches(self) -> None:
+        for entered_ns, now_ns, count, position in self._taken_down:
+            self._dispatches.add(now_ns - entered_ns, count)
+            self._rate.reached(position, now_ns / 1e9)
+        self._taken_down.clear()
 
     # Looking
 
@@ -157,6 +167,7 @@ class HealthMonitor:
         return await self.manager.root.access.reading.run(self.manager.journal.head)
 
     def _updates(self, live: Sequence[LiveScope]) -> UpdateFigures:
+        self._count_batches()
         self._rate.reached(self._heads.applied)
         root = next((scope for scope in live if not scope.path.steps), None)
         last_us = 0 if root is None else root.last_activity_us

@@ -79,8 +79,9 @@ class UpdateFigures:
 
     `per_second` gives records a second by window, in seconds (1, 60, 300); `last` is when the journal took
     the last record, `None` before the first. `dispatch` is how long dispatches of the last minutes took to be
-    durable: `None` where there were none, and in memory, where nothing is waited for. `dispatches` and
-    `dispatch_s` count those that were timed, and their seconds, since the monitor began.
+    durable: `None` where there were none, and in memory, where nothing is waited for. Those that shared a
+    transaction count as long as the first of them, which waited the longest. `dispatches` and `dispatch_s`
+    count those that were timed, and their seconds, since the monitor began.
     """
 
     per_second: Mapping[int, float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from eliza_state.storage.wrappers.histogram import Histogram, Latency
@@ -29,13 +29,14 @@ class Rate:
         self._ring = [0] * _SLOTS
         self._started = self._slot = int(monotonic() * _SLOTS_A_SECOND)
 
-    def reached(self, number: int) -> None:
-        """Say that the number has come to this; a smaller one says nothing."""
-        slot = int(self._monotonic() * _SLOTS_A_SECOND)
-        if slot != self._slot:
+    def reached(self, number: int, at_s: float | None = None) -> None:
+        """Say that the number has come to this, now or at a time before; a smaller one says nothing."""
+        slot = int((self._monotonic() if at_s is None else at_s) * _SLOTS_A_SECOND)
+        if slot > self._slot:
             self._roll(slot)
         if number > self._last:
-            self._ring[slot % _SLOTS] += number - self._last
+            if slot > self._slot - _SLOTS:
+                self._ring[slot % _SLOTS] += number - self._last
             self._last = number
 
     def _roll(self, slot: int) -> None:
@@ -74,13 +75,11 @@ class RecentLatency:
         self.total_ns = 0
         """How long they took together."""
 
-    def add(self, durations_ns: Sequence[int]) -> None:
-        """Count durations in nanoseconds."""
-        add = self._kept[-1].add
-        for duration_ns in durations_ns:
-            add(duration_ns)
-        self.total += len(durations_ns)
-        self.total_ns += sum(durations_ns)
+    def add(self, duration_ns: int, count: int = 1) -> None:
+        """Count a duration in nanoseconds, of `count` that took as long."""
+        self._kept[-1].add(duration_ns, count)
+        self.total += count
+        self.total_ns += duration_ns * count
 
     def latency(self) -> Latency | None:
         """Return the figures of the last minutes, or since the last look; `None` when nothing was timed."""

@@ -2,20 +2,20 @@
 
 A journal is synchronous. It is driven by one writer at a time (`eliza_state.journal.writer`) and by
 readers in other threads; `append`, `erase`, `settle_erasures`,
-`expunge` and `maintain` are the writer's, the rest is anyone's.
-`find` and `knows` are look-ups by index that the event loop makes in its own thread.
+`expunge`, `give_back`, `rewrite` and `maintain` are the writer's, the rest is anyone's.
+`find` and `knows` are look-ups by index that the event loop makes in its own thread where `is_local`.
 """
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 from eliza_state.change import Record
-from eliza_state.errors import InvalidPath
+from eliza_state.errors import InvalidPath, StoreError
 from eliza_state.event import ERASURE, RESTORE, ScopeErased, ScopeRestored, event_type
 from eliza_state.ids import encode_id
 from eliza_state.path import Path
@@ -48,12 +48,26 @@ class Appended(NamedTuple):
 class Conflict(Exception):  # an answer of the journal to its writer, not an error for users
     """Others wrote to a path of the batch first; nothing of it was stored.
 
-    `missed` are all records after the position that the writer had seen, in order.
+    `missed` are all records after the position that the writer had seen, in order; `known` are records that
+    have ids of the batch, where the writer had seen them or could not know of them.
     """
 
-    def __init__(self, missed: Sequence[Record]) -> None:
+    def __init__(self, missed: Sequence[Record], *, known: Sequence[Record] = ()) -> None:
         self.missed = missed
+        self.known = known
         super().__init__(f"{len(missed)} records came first")
+
+
+class InArchive(Exception):  # as `Conflict`
+    """Paths of a batch are in the archive, or below `scopes` that are; nothing of it was stored."""
+
+    def __init__(self, scopes: Sequence[Path]) -> None:
+        self.scopes = scopes
+        super().__init__(f"{len(scopes)} scopes are in the archive")
+
+
+class Unclear(StoreError):
+    """The connection was lost while a batch was being stored: it may be stored, or not."""
 
 
 class Wiped(NamedTuple):
@@ -150,6 +164,17 @@ class ScopeFacts(NamedTuple):
     last_event: str = ""
 
 
+class ChoreLease(Protocol):
+    """The right to a chore that one process at a time does; it ends with the process that has it."""
+
+    def take(self) -> bool:
+        """Take it, without waiting; tell whether it was free. Raises `StoreError` if that cannot be known."""
+        ...
+
+    def release(self) -> None:
+        """Give it back; twice does nothing."""
+
+
 class Journal(abc.ABC):
     """An append-only log of records in one total order.
 
@@ -158,6 +183,12 @@ class Journal(abc.ABC):
     """
 
     durable: bool = True
+    is_local: bool = True
+    """Whether `find`, `find_all` and `knows` wait for nothing but the disk.
+
+    The event loop then asks them in its own thread, and appends there while that is quick; those of a server
+    are left to other threads, whatever it costs to hand over.
+    """
     epoch: str
     """Identifies the log's life: a text made when the journal was created."""
     writer: str
@@ -171,8 +202,8 @@ class Journal(abc.ABC):
 
         `after` is the last position the writer has seen. When others wrote since then, their records come
         back as `missed`; if one of them is addressed to a path of the batch, or to `guarded` or below it,
-        `Conflict` is raised instead and nothing is stored. Raises `Busy` without waiting when the store is
-        locked.
+        `Conflict` is raised instead and nothing is stored, as it is where an id is taken. Raises `Busy` when
+        the store is locked: without waiting where it `is_local`, else once its time is up.
         """
 
     @abc.abstractmethod
@@ -194,6 +225,18 @@ class Journal(abc.ABC):
         A path without records yields nothing. A damaged record (its checksum differs) is yielded with an
         empty event name, which no class has.
         """
+
+    def read_small(
+        self, paths: Sequence[Path], *, until: int, most: int
+    ) -> Iterator[tuple[Path, list[Record] | None]]:
+        """Yield paths with all their records up to a position, as `read` has them; in any order.
+
+        `None` stands for one that has more than `most`, or is better read by itself; a path without records
+        may be left out. Quicker than reading one after the other.
+        """
+        for path in paths:
+            records = list(self.read(path, until=until, limit=most + 1))
+            yield path, records if len(records) <= most else None
 
     @abc.abstractmethod
     def find(self, path: Path, key: bytes) -> Record | None:
@@ -254,12 +297,57 @@ class Journal(abc.ABC):
         Raises `Busy` without waiting when the store is locked.
         """
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether, after a `Conflict`, others are kept out so that the next append cannot be overtaken again.
+
+        That append, or `release`, lets them in; it is for who appends to see that it comes soon.
+        """
+        return False
+
+    def release(self) -> None:  # noqa: B027  # nothing is held elsewhere
+        """Let others in."""
+
+    def settle(self) -> None:  # noqa: B027  # elsewhere, what has failed has ended
+        """Make sure that no append that failed is under way, as one whose connection was lost may be."""
+
     def expunge(self) -> bool:
         """Have what was erased gone from the files as well, and tell whether it is.
 
         It is not while somebody reads what was there before.
         """
         return True
+
+    def archived_scope(self, path: Path) -> Path | None:
+        """Return the scope in the archive that a scope is or is below, the highest; `None` if none."""
+        return None
+
+    def archived_state(self, path: Path) -> bytes | None:
+        """Return the final state that was archived for exactly this scope; `None` if there is none."""
+        return None
+
+    def lease(self, name: str) -> ChoreLease | None:
+        """Return the right to a chore of this name on a server; `None` where locks are files."""
+        return None
+
+    def free_bytes(self) -> int:
+        """Return how much of the journal's files holds nothing any more; 0 where that is nobody's to know."""
+        return 0
+
+    def give_back(self, *, max_bytes: int) -> int:
+        """Cut up to so many free bytes off the files, in a short transaction; return how many went.
+
+        0 where there are none, and where files get smaller only by being rewritten. Raises `Busy` without
+        waiting when the store is locked.
+        """
+        return 0
+
+    def rewrite(self) -> int:
+        """Write the files anew without what they do not need; return how many bytes went.
+
+        Nobody can write meanwhile. Raises `Busy` without waiting when the store is locked.
+        """
+        return 0
 
     def maintain(self) -> None:  # noqa: B027  # most journals need none
         """Do what is better done off the dispatch path; called by the writer between batches."""

@@ -14,9 +14,9 @@ from eliza_state.journal import schema
 from eliza_state.journal.contract import account_of
 from eliza_state.path import Path
 
-_BLANK = "UPDATE record SET payload = x'', checksum = ? WHERE position = ?"
+_BLANK = "UPDATE record SET payload = ?, checksum = ? WHERE position = ?"
 # The checksum of a damaged record goes on telling that it is damaged.
-_BLANK_DAMAGED = "UPDATE record SET payload = x'' WHERE position = ?"
+_BLANK_DAMAGED = "UPDATE record SET payload = ? WHERE position = ?"
 _NOTE = (
     "INSERT INTO erasure (scope, position, settled) VALUES (?, ?, 0)"
     " ON CONFLICT (scope) DO UPDATE SET position = excluded.position, settled = 0"
@@ -24,13 +24,14 @@ _NOTE = (
 _SETTLE = "UPDATE erasure SET settled = 1 WHERE scope = ? AND position <= ?"
 
 
-def blank(cursor: Any, records: Iterable[Record]) -> None:
+def blank(connection: Connection, records: Sequence[Record]) -> None:
     """Take the content out of records' rows."""
-    for record in records:
-        if record.event:
-            cursor.execute(_BLANK, (record._replace(content=b"").checksum, record.position))
-        else:
-            cursor.execute(_BLANK_DAMAGED, (record.position,))
+    whole = [(b"", each._replace(content=b"").checksum, each.position) for each in records if each.event]
+    damaged = [(b"", each.position) for each in records if not each.event]
+    if whole:
+        connection.exec_driver_sql(_BLANK, whole)
+    if damaged:
+        connection.exec_driver_sql(_BLANK_DAMAGED, damaged)
 
 
 def accounts(records: Iterable[Record], *, until: int) -> list[tuple[Path, bytes]]:
@@ -47,14 +48,14 @@ def _told(events: Sequence[str], until: int) -> dict[str, Any]:
     return {"until": told.until, "count": told.count, "events": told.events}
 
 
-def note(cursor: Any, own: Iterable[tuple[int, int]], above: Iterable[tuple[int, int]]) -> None:
+def note(connection: Connection, own: Iterable[tuple[int, int]], above: Iterable[tuple[int, int]]) -> None:
     """Note of scopes, by integer, at which position an erasure at them, or below them, is told."""
     last: dict[int, int] = {}
     for scope, position in (*own, *above):
         last[scope] = max(position, last.get(scope, 0))
     if last:
         last[schema.ROOT_ID] = max(last.values())
-    cursor.executemany(_NOTE, list(last.items()))
+        connection.exec_driver_sql(_NOTE, list(last.items()))
 
 
 def last(connection: Connection, scope: int | None) -> int:
@@ -65,7 +66,7 @@ def last(connection: Connection, scope: int | None) -> int:
 
 def unsettled(connection: Connection) -> list[tuple[int, int]]:
     """Return the scopes with an erasure that is not settled, and where it is told."""
-    query = "SELECT scope, position FROM erasure WHERE NOT settled ORDER BY scope"
+    query = "SELECT scope, position FROM erasure WHERE settled = 0 ORDER BY scope"
     return [(int(scope), int(position)) for scope, position in connection.exec_driver_sql(query)]
 
 

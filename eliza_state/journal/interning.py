@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection
 
 from eliza_state.errors import InvalidPath
 from eliza_state.journal import schema
+from eliza_state.journal.contract import Draft
 from eliza_state.path import Path
 
 _CACHED_PATHS: Final = 50_000
+
+# A table and its columns. The integers are given here: only one writes at a time, and a server's sequence
+# would not go back with a transaction that is rolled back.
+_PATH: Final = ("path", "parent", "step")
+_EVENT_TYPE: Final = ("event_type", "name", "schema_version")
+_WRITER: Final = ("writer", "name")
 
 
 class Interning:
@@ -26,16 +34,24 @@ class Interning:
         self._ids: dict[tuple[Any, ...], int] = {}
         self._names: dict[tuple[str, int], tuple[Any, ...]] = {}
         self._paths: dict[Path, tuple[int, tuple[int, ...]]] = {}
+        self._seen_paths: dict[Path, int] = {}
         self._path_names: dict[int, Path] = {}
         self._fresh_ids: dict[tuple[Any, ...], int] = {}
         self._fresh_paths: dict[Path, tuple[int, tuple[int, ...]]] = {}
 
     # For the writer, within a transaction
 
-    def path(self, connection: Connection, path: Path) -> tuple[int, tuple[int, ...]]:
+    def has(self, drafts: Iterable[Draft], writer: str) -> bool:
+        """Tell whether all names of drafts are known, so that no connection is needed to give them."""
+        return (writer,) in self._ids and all(
+            draft.path in self._paths and (draft.event, draft.schema_version) in self._ids for draft in drafts
+        )
+
+    def path(self, connection: Connection | None, path: Path) -> tuple[int, tuple[int, ...]]:
         """Return a path's integer and those of the scopes between it and the root, adding what is new."""
         known = self._paths.get(path) or self._fresh_paths.get(path)
         if known is None:
+            assert connection is not None
             known = self._fresh_paths[path] = self._add_path(connection, path)
         return known
 
@@ -43,24 +59,25 @@ class Interning:
         if path.parent is None:
             return schema.ROOT_ID, ()
         parent, above = self.path(connection, path.parent)
-        values = {"parent": parent, "step": _last_step(path)}
-        return _find_or_insert(connection, schema.path, values), (*above, parent) if path.parent.steps else ()
+        found = _find_or_insert(connection, _PATH, (parent, _last_step(path)))
+        return found, (*above, parent) if path.parent.steps else ()
 
-    def event_type(self, connection: Connection, name: str, schema_version: int) -> int:
+    def event_type(self, connection: Connection | None, name: str, schema_version: int) -> int:
         """Return the integer of an event's name and schema version, adding it if it is new."""
         key = (name, schema_version)
         known = self._ids.get(key) or self._fresh_ids.get(key)
         if known is None:
-            values = {"name": name, "schema_version": schema_version}
-            known = self._fresh_ids[key] = _find_or_insert(connection, schema.event_type, values)
+            assert connection is not None
+            known = self._fresh_ids[key] = _find_or_insert(connection, _EVENT_TYPE, key)
         return known
 
-    def writer(self, connection: Connection, name: str) -> int:
+    def writer(self, connection: Connection | None, name: str) -> int:
         """Return a writer's integer, adding it if it is new."""
         key = (name,)
         known = self._ids.get(key) or self._fresh_ids.get(key)
         if known is None:
-            known = self._fresh_ids[key] = _find_or_insert(connection, schema.writer, {"name": name})
+            assert connection is not None
+            known = self._fresh_ids[key] = _find_or_insert(connection, _WRITER, key)
         return known
 
     def commit(self) -> None:
@@ -86,6 +103,9 @@ class Interning:
         known = self._paths.get(path)
         if known is not None:
             return known[0]
+        seen = self._seen_paths.get(path)
+        if seen is not None:
+            return seen
         if path.parent is None:
             return schema.ROOT_ID
         parent = self.find_path(connection, path.parent)
@@ -93,6 +113,10 @@ class Interning:
             return None
         query = "SELECT id FROM path WHERE parent = ? AND step = ?"
         found: int | None = connection.exec_driver_sql(query, (parent, _last_step(path))).scalar()
+        if found is not None and path not in self._fresh_paths:  # else the writer may have just added it
+            if len(self._seen_paths) > _CACHED_PATHS:
+                self._seen_paths = {}
+            self._seen_paths[path] = found
         return found
 
     def children(self, connection: Connection, path: Path) -> list[Path]:
@@ -117,6 +141,12 @@ class Interning:
             if known.steps:
                 self._path_names[path_id] = known
         return known
+
+    def learn(self, paths: Mapping[int, Path]) -> None:
+        """Remember the paths that integers of committed rows stand for, as the caller has found them."""
+        if len(self._path_names) > _CACHED_PATHS:
+            self._path_names = {}
+        self._path_names.update(paths)
 
     def _load_path(self, connection: Connection, path_id: int) -> Path:
         row = connection.exec_driver_sql(
@@ -161,11 +191,16 @@ def _last_step(path: Path) -> str:
     return Path(path.steps[-1:]).encode()
 
 
-def _find_or_insert(connection: Connection, table: Table, values: dict[str, Any]) -> int:
-    wanted = [table.c[name] == value for name, value in values.items()]
-    found: int | None = connection.execute(select(table.c.id).where(*wanted)).scalar()
+def _find_or_insert(connection: Connection, place: tuple[str, ...], values: tuple[Any, ...]) -> int:
+    table, *columns = place
+    wanted = " AND ".join(f"{column} = ?" for column in columns)
+    query = f"SELECT id FROM {table} WHERE {wanted}"  # noqa: S608  # constants only
+    found: int | None = connection.exec_driver_sql(query, values).scalar()
     if found is not None:
         return found
-    inserted = connection.execute(insert(table).values(**values)).inserted_primary_key
-    assert inserted is not None
-    return int(inserted[0])
+    marks = ", ".join("?" for _ in columns)
+    statement = (
+        f"INSERT INTO {table} (id, {', '.join(columns)})"  # noqa: S608
+        f" SELECT coalesce(max(id), 0) + 1, {marks} FROM {table} RETURNING id"
+    )
+    return int(connection.exec_driver_sql(statement, values).scalar_one())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from eliza_state.event import RESTORE
 from eliza_state.journal.contract import Draft
 
@@ -17,8 +19,8 @@ ALL: Final = "SELECT DISTINCT position FROM restore WHERE position > ? AND posit
 """The positions of all restores between two positions."""
 
 
-def note(cursor: Any, drafts: Sequence[Draft], rows: Sequence[tuple[Any, ...]]) -> None:
+def note(connection: Connection, drafts: Sequence[Draft], rows: Sequence[tuple[Any, ...]]) -> None:
     """Note which of the records that were just stored restore a scope; each row begins with its position."""
     restores = [(row[1], row[0]) for draft, row in zip(drafts, rows, strict=True) if draft.event == RESTORE]
     if restores:
-        cursor.executemany(_NOTE, restores)
+        connection.exec_driver_sql(_NOTE, restores)

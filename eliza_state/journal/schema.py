@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Index,
@@ -30,10 +31,20 @@ from sqlalchemy.exc import DatabaseError
 
 from eliza_state.errors import StoreError
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 ROOT_ID: Final = 1
+ARCHIVE_EPOCH: Final = "archive_epoch"
+"""The name in `meta` of the epoch that the blocks of the archive bear, where that is not the journal's.
+
+A store that was made of a backup has a life of its own, and the archive of the one before.
+"""
 
 metadata = MetaData()
+
+# What passes 2^31: SQLite's integers are as large as they have to be.
+_LARGE: Final = Integer().with_variant(BigInteger(), "postgresql")
+# An id is any text, and may hold what a text of PostgreSQL cannot: there it is kept as UTF-8.
+_ANY_TEXT: Final = Text().with_variant(LargeBinary(), "postgresql")
 
 meta = Table(
     "meta",
@@ -45,7 +56,7 @@ meta = Table(
 path = Table(
     "path",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("parent", Integer, nullable=False),
     Column("step", Text, nullable=False),
     UniqueConstraint("parent", "step", name="path_step"),
@@ -54,7 +65,7 @@ path = Table(
 event_type = Table(
     "event_type",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
     Column("schema_version", Integer, nullable=False),
     UniqueConstraint("name", "schema_version", name="event_type_version"),
@@ -63,23 +74,23 @@ event_type = Table(
 writer = Table(
     "writer",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False, unique=True),
 )
 
 record = Table(
     "record",
     metadata,
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("position", _LARGE, primary_key=True, autoincrement=False),
     Column("path", Integer, nullable=False),
-    Column("version", Integer, nullable=False),
+    Column("version", _LARGE, nullable=False),
     Column("event_type", Integer, nullable=False),
     Column("key", LargeBinary, nullable=False),
     Column("payload", LargeBinary, nullable=False),
-    Column("recorded_at_us", Integer, nullable=False),
+    Column("recorded_at_us", _LARGE, nullable=False),
     Column("writer", Integer, nullable=False),
-    Column("cause", Text),
-    Column("checksum", Integer, nullable=False),
+    Column("cause", _ANY_TEXT),
+    Column("checksum", _LARGE, nullable=False),
     Index("record_version", "path", "version", unique=True),
     Index("record_key", "path", "key", unique=True),
 )
@@ -88,7 +99,7 @@ below = Table(
     "below",
     metadata,
     Column("scope", Integer, primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("position", _LARGE, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
 
@@ -98,7 +109,7 @@ erasure = Table(
     "erasure",
     metadata,
     Column("scope", Integer, primary_key=True, autoincrement=False),
-    Column("position", Integer, nullable=False),
+    Column("position", _LARGE, nullable=False),
     Column("settled", Integer, nullable=False),
 )
 
@@ -107,7 +118,39 @@ restore = Table(
     "restore",
     metadata,
     Column("scope", Integer, primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("position", _LARGE, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+# What is in the archive: a block of records at and below a scope, and where in which segment file it is. A
+# scope has several blocks where one would be too large; version, event and time are those at the end of each.
+# `ids` tells which ids are not in it, `is_cleared` whether all rows that it holds are gone from `record`.
+archive_block = Table(
+    "archive_block",
+    metadata,
+    Column("last_position", _LARGE, primary_key=True, autoincrement=False),
+    Column("first_position", _LARGE, nullable=False),
+    Column("path", Integer, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("version", _LARGE, nullable=False),
+    Column("last_event", Text, nullable=False),
+    Column("first_at_us", _LARGE, nullable=False),
+    Column("last_at_us", _LARGE, nullable=False),
+    Column("segment", Text, nullable=False),
+    Column("start", _LARGE, nullable=False),
+    Column("size_bytes", _LARGE, nullable=False),
+    Column("checksum", LargeBinary, nullable=False),
+    Column("ids", LargeBinary, nullable=False),
+    Column("is_cleared", Integer, nullable=False),
+    Index("archive_block_path", "path"),
+)
+
+# Finds the blocks of scopes below a scope, as `below` finds records.
+archive_below = Table(
+    "archive_below",
+    metadata,
+    Column("scope", Integer, primary_key=True, autoincrement=False),
+    Column("last_position", _LARGE, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
 
@@ -128,10 +171,17 @@ def _add_restores(connection: Connection) -> None:
     restore.create(connection, checkfirst=True)
 
 
+def _add_archive(connection: Connection) -> None:
+    """Add the tables that say what is in the archive."""
+    archive_block.create(connection, checkfirst=True)
+    archive_below.create(connection, checkfirst=True)
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {
     1: _drop_snapshots,
     2: _add_erasures,
     3: _add_restores,
+    4: _add_archive,
 }
 """`MIGRATIONS[n]` turns schema n into schema n + 1, within the transaction that records it."""
 
@@ -168,6 +218,12 @@ def check(connection: Connection) -> str:
     return epoch
 
 
+def archive_epoch(connection: Connection) -> str | None:
+    """Return the epoch that the blocks of the archive bear; `None` where it is the journal's."""
+    query = select(meta.c.value).where(meta.c.name == ARCHIVE_EPOCH)
+    return connection.execute(query).scalar()
+
+
 def _names(connection: Connection) -> list[str]:
     """The names of all tables and views."""
     found = inspect(connection)
@@ -176,6 +232,8 @@ def _names(connection: Connection) -> list[str]:
 
 def _stored(connection: Connection) -> tuple[int, str]:
     names = _names(connection)
+    if not names:
+        raise StoreError("there is no store: the database holds no tables; open it for writing to make one")
     try:
         rows = connection.execute(select(meta.c.name, meta.c.value))
         found = {str(name): str(value) for name, value in rows}

@@ -1,35 +1,34 @@
 """The journal in a SQL database, through SQLAlchemy Core.
 
-`append` runs its three statements on a cursor of the connection that SQLAlchemy holds, in a transaction
-of SQLAlchemy's: as Core statements they nearly double what an append costs beside the disk. Other hot ones
-go through `exec_driver_sql`; the rest is plain Core.
+What is asked for often goes through `exec_driver_sql`, with the same text for every database: `?` stands for
+a parameter. What differs between databases is in `eliza_state.journal.databases`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
-import os
-import struct
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection
 
-from eliza_state import sqlite
 from eliza_state.change import Record
 from eliza_state.clock import now_us
 from eliza_state.errors import Busy, StoreError
 from eliza_state.event import ERASURE, RESTORE
 from eliza_state.ids import UuidFactory
 from eliza_state.journal import erasing, restoring, schema
+from eliza_state.journal.archive.archive import JournalArchive
+from eliza_state.journal.archive.erasing import Erasing
+from eliza_state.journal.archive.merging import Merging
+from eliza_state.journal.archive.segment import Segments
 from eliza_state.journal.contract import (
     Appended,
+    ChoreLease,
     Conflict,
     Draft,
     Erasure,
@@ -37,46 +36,27 @@ from eliza_state.journal.contract import (
     Restore,
     ScopeFacts,
     Wiped,
-    last_event_of,
-    restore_of,
 )
+from eliza_state.journal.databases import Below, Found, Row, Taken, open_database
+from eliza_state.journal.gathering import Gathering
 from eliza_state.journal.interning import Interning
 from eliza_state.path import Path
+from eliza_state.sqlite import Synchronous
+
+T = TypeVar("T")
 
 _PAGE_ROWS: Final = 1_000
-# SQLite's own default. A longer log is no better: until the first checkpoint each commit makes its file grow.
-_CHECKPOINT_BYTES: Final = 4_000_000
-# What an append adds to the log beside the payloads: whole pages of the table and of each index.
-_COMMIT_BYTES: Final = 16_000
-_ROW_BYTES: Final = 1_300
-_DAMAGED: Final = ""
-
-_ROW = (
-    "record.position, record.key, record.path, record.version, record.event_type, record.payload,"
-    " record.recorded_at_us, record.writer, record.cause, record.checksum"
-)
-_LAST = "SELECT position, recorded_at_us FROM record ORDER BY position DESC LIMIT 1"
-_INSERT_RECORD = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_BELOW = "INSERT INTO below VALUES (?, ?)"
-# Gaps and leaps in the versions come from damage; no version is higher than its record's position.
-_NEWEST_VERSION = (
-    "SELECT version FROM record WHERE path = ? AND version <= position ORDER BY version DESC LIMIT 1"
-)
-_FROM_BELOW = "FROM below JOIN record ON record.position = below.position WHERE below.scope = ?"
-_FIND_KEY = f"SELECT {_ROW} FROM record WHERE path = ? AND key = ?"  # noqa: S608  # constants only
-_LAST_OWN = f"SELECT {_ROW} FROM record WHERE path = ? AND version <= ? ORDER BY version DESC LIMIT 1"  # noqa: S608
-_AT_POSITION = f"SELECT {_ROW} FROM record WHERE position = ?"  # noqa: S608
-_TIME_AT = "SELECT recorded_at_us FROM record WHERE position <= ? ORDER BY position DESC LIMIT 1"
-_POSITION_OF = "SELECT position FROM record WHERE path = ? AND version >= ? ORDER BY version LIMIT 1"
 
 
 class SqlJournal(Journal):
-    """A journal in a SQLite file.
+    """A journal in a SQLite file, or in a schema of a PostgreSQL database.
 
-    A `read_only` one writes nothing, not even its tables. `synchronous` is `FULL` (survives a power cut) or
-    `NORMAL` (survives a killed process). `clock` gives microseconds since 1970; `recorded_at` follows it but
-    never decreases. Opening creates the tables or migrates them forward. Raises `StoreError` for another
-    database, a newer schema, or a lock that another process holds for longer than `busy_timeout_ms`.
+    A `read_only` one writes nothing, not even its tables; an `exclusive` one shares a server's database with
+    no other writer, as the lease does for a file. `synchronous` is for SQLite: `FULL` (survives a power cut)
+    or `NORMAL` (survives a killed process). `clock` gives microseconds since 1970; `recorded_at` follows it
+    but never decreases. What is archived is in `segments`. Opening creates the tables or migrates them
+    forward. Raises `StoreError` for another database, a newer schema, or a lock that another process holds
+    for longer than `busy_timeout_ms`.
     """
 
     def __init__(
@@ -85,42 +65,57 @@ class SqlJournal(Journal):
         *,
         writer: str,
         read_only: bool = False,
-        synchronous: sqlite.Synchronous = "FULL",
+        exclusive: bool = False,
+        synchronous: Synchronous = "FULL",
         busy_timeout_ms: int = 5_000,
         clock: Callable[[], int] = now_us,
+        segments: Segments | None = None,
     ) -> None:
         self.writer = writer
         self.clock = clock
         self._interning = Interning()
         self._lock = threading.Lock()
-        self._unchecked_bytes = 0
         self._next_id = UuidFactory()
-        url = url.set(database=os.path.abspath(url.database or ""))
-        self._reading: Engine | None = sqlite.reading_engine(
-            url, busy_timeout_ms=busy_timeout_ms, read_only=read_only
+        # Where the last append of ours has ended, if nobody else has written since the one before.
+        self._end: Found | None = None
+        self._database = open_database(
+            url,
+            writer=writer,
+            read_only=read_only,
+            exclusive=exclusive,
+            synchronous=synchronous,
+            busy_timeout_ms=busy_timeout_ms,
         )
-        self._connection: Connection | None = None
+        self.is_local = self._database.is_local
         try:
-            if read_only:
-                with self._read("open") as connection:
-                    self.epoch = schema.check(connection)
-            else:
-                self._open(sqlite.writing_engine(url, synchronous=synchronous), busy_timeout_ms)
+            self.epoch = self._checked() if read_only else self._prepared(busy_timeout_ms)
+            with self._read("open") as connection:
+                archive_epoch = schema.archive_epoch(connection) or self.epoch
         except BaseException:
             self.close()
             raise
+        self.archive = JournalArchive(
+            self._database,
+            segments or Segments(None),
+            interning=self._interning,
+            epoch=archive_epoch,
+            writing=self._writing,
+        )
+        self._records = self.archive.records
 
-    def _open(self, writing: Engine, busy_timeout_ms: int) -> None:
+    def _checked(self) -> str:
+        with self._read("open") as connection:
+            return schema.check(connection)
+
+    def _prepared(self, busy_timeout_ms: int) -> str:
         with self._read("open") as connection:
             schema.check_owner(connection)
         deadline = time.monotonic() + busy_timeout_ms / 1000
         while True:
             try:
-                with sqlite.translated("open"):
-                    self._connection = self._connection or writing.connect()
-                    with self._connection.begin():
-                        self.epoch = schema.prepare(self._connection)
-                return
+                with self._database.writing("open") as connection:
+                    self._database.prepare(connection)
+                    return schema.prepare(connection)
             except Busy:
                 if time.monotonic() > deadline:
                     raise
@@ -129,93 +124,52 @@ class SqlJournal(Journal):
     # Writing
 
     def append(self, drafts: Sequence[Draft], *, after: int, guarded: Path | None = None) -> Appended:
-        with self._transaction("append") as connection, contextlib.closing(_cursor(connection)) as cursor:
-            cursor.execute(_LAST)
-            head, last_us = cursor.fetchone() or (0, 0)
-            missed = self._missed(connection, drafts, after=after, guarded=guarded) if head > after else ()
-            rows, index = self._rows(connection, drafts, first=head + 1, last_us=last_us)
-            cursor.executemany(_INSERT_RECORD, rows)
-            if index:
-                cursor.executemany(_INSERT_BELOW, index)
-            if any(draft.event == RESTORE for draft in drafts):
-                restoring.note(cursor, drafts, rows)
-        self._unchecked_bytes += _COMMIT_BYTES + sum(len(row[5]) + _ROW_BYTES for row in rows)
-        return Appended(head + 1, rows[-1][6], missed)
+        appended = self._append_at_once(drafts, after)
+        if appended is not None:
+            return appended
+        try:
+            with self._transaction("append", after=after) as (connection, found):
+                if found.head < after:
+                    raise StoreError(
+                        f"the journal ends at position {found.head}, and {after} was seen: it has lost its"
+                        " end, or was taken back to an older copy; open the store anew"
+                    )
+                missed = self._missed(connection, drafts, found, after, guarded) if found.newer else ()
+                rows, below = self._rows(connection, drafts, found)
+                self.archive.check(connection, _scopes_of(rows, below), generation=found.generation)
+                self._database.store(connection, rows, below)
+                if any(draft.event == RESTORE for draft in drafts):
+                    restoring.note(connection, drafts, rows)
+        except Taken:
+            known = self.find_all([(draft.path, draft.key) for draft in drafts])
+            if any(known):
+                raise Conflict((), known=list(filter(None, known))) from None
+            raise
+        self._end = None if missed else Found(rows[-1][0], rows[-1][6], (), found.generation)
+        return Appended(found.head + 1, rows[-1][6], missed)
 
-    def erase(self, positions: Sequence[int], *, until: int) -> Wiped:
-        with self._transaction("erase") as connection, contextlib.closing(_cursor(connection)) as cursor:
-            lost = self._with_content(connection, positions)
-            erasing.blank(cursor, lost)
-            drafts = [
-                Draft(self._next_id(), path, self._newest_version(connection, path) + 1, ERASURE, 1, told)
-                for path, told in erasing.accounts(lost, until=until)
-            ]
-            cursor.execute(_LAST)
-            head, last_us = cursor.fetchone() or (0, 0)
-            rows, index = self._rows(connection, drafts, first=head + 1, last_us=last_us)
-            cursor.executemany(_INSERT_RECORD, rows)
-            cursor.executemany(_INSERT_BELOW, index)
-            erasing.note(cursor, [(row[1], row[0]) for row in rows], index)
-        size_bytes = sum(len(record.content) for record in lost)
-        self._unchecked_bytes += size_bytes + (len(lost) + len(rows)) * _ROW_BYTES
-        return Wiped(len(lost), size_bytes, [draft.path for draft in drafts])
-
-    def _with_content(self, connection: Connection, positions: Sequence[int]) -> list[Record]:
-        """Return those of the records that have content to lose."""
-        query = f"SELECT {_ROW} FROM record WHERE position = ? AND length(payload) > 0"  # noqa: S608
-        rows = (connection.exec_driver_sql(query, (position,)).one_or_none() for position in positions)
-        return [self._record(connection, row) for row in rows if row is not None]
-
-    def _newest_version(self, connection: Connection, path: Path) -> int:
-        path_id, _ = self._interning.path(connection, path)
-        return int(connection.exec_driver_sql(_NEWEST_VERSION, (path_id,)).scalar() or 0)
-
-    def erased_at(self, path: Path) -> int:
-        with self._read() as connection:
-            return erasing.last(connection, self._interning.find_path(connection, path))
-
-    def restored_at(self, path: Path, *, until: int) -> Restore | None:
-        with self._read() as connection:
-            path_id = self._interning.find_path(connection, path)
-            while True:
-                position = connection.exec_driver_sql(restoring.LAST, (path_id, until)).scalar()
-                if position is None:
-                    return None
-                row = connection.exec_driver_sql(_AT_POSITION, (position,)).one()
-                restored = restore_of(self._record(connection, row), partial(self._found, connection))
-                if restored is not None:
-                    return restored
-                until = position - 1
-
-    def restores(self, *, after: int, until: int) -> list[Record]:
-        with self._read() as connection:
-            positions = connection.exec_driver_sql(restoring.ALL, (after, until)).scalars().all()
-            rows = (connection.exec_driver_sql(_AT_POSITION, (position,)).one() for position in positions)
-            return [self._record(connection, row) for row in rows]
-
-    def unsettled_erasures(self) -> list[Erasure]:
-        with self._read() as connection:
-            found = erasing.unsettled(connection)
-            return [Erasure(self._interning.path_of(connection, scope), last) for scope, last in found]
-
-    def settle_erasures(self, erasures: Sequence[Erasure]) -> None:
-        with self._transaction("erase") as connection:
-            for path, position in erasures:
-                erasing.settle(connection, self._interning.find_path(connection, path), position)
-
-    def expunge(self) -> bool:
-        with sqlite.translated("empty the log"), self._lock:
-            if self._connection is None:
-                raise StoreError("cannot empty the log: the journal is closed or was opened to be read only")
-            driver: Any = self._connection.connection.driver_connection
-            return sqlite.empty_log(driver)
+    def _append_at_once(self, drafts: Sequence[Draft], after: int) -> Appended | None:
+        """Append on a server in one round trip; `None` where others write, or names are new."""
+        end = self._end
+        if self.is_local or end is None or end.head != after or not self._interning.has(drafts, self.writer):
+            return None
+        if any(draft.event == RESTORE for draft in drafts):
+            return None
+        self._end = None
+        generation = end.generation or 0
+        rows, below = self._rows(None, drafts, end)
+        if not self.archive.is_live(_scopes_of(rows, below), generation):
+            return None
+        if not self._database.store_at_once(rows, below, generation=generation):
+            return None
+        self._end = Found(rows[-1][0], rows[-1][6], (), generation)
+        return Appended(after + 1, rows[-1][6])
 
     def _missed(
-        self, connection: Connection, drafts: Sequence[Draft], *, after: int, guarded: Path | None
+        self, connection: Connection, drafts: Sequence[Draft], found: Found, after: int, guarded: Path | None
     ) -> list[Record]:
-        query = f"SELECT {_ROW} FROM record WHERE position > ? ORDER BY position"  # noqa: S608
-        rows = connection.exec_driver_sql(query, (after,)).all()
-        missed = [self._record(connection, row) for row in rows]
+        in_tables = [self._records.record(connection, row) for row in found.newer]
+        missed = self.archive.with_archived(connection, in_tables, after=after, until=found.head)
         reached = {record.path for record in missed}
         if not reached.isdisjoint(draft.path for draft in drafts):
             raise Conflict(missed)
@@ -224,14 +178,14 @@ class SqlJournal(Journal):
         return missed
 
     def _rows(
-        self, connection: Connection, drafts: Sequence[Draft], *, first: int, last_us: int
-    ) -> tuple[list[tuple[Any, ...]], list[tuple[int, int]]]:
+        self, connection: Connection | None, drafts: Sequence[Draft], found: Found
+    ) -> tuple[list[Row], list[tuple[int, int]]]:
         interning = self._interning
         writer = interning.writer(connection, self.writer)
-        rows: list[tuple[Any, ...]] = []
-        index: list[tuple[int, int]] = []
-        clock_us = self.clock()
-        for position, draft in enumerate(drafts, first):
+        rows: list[Row] = []
+        below: list[tuple[int, int]] = []
+        clock_us, last_us = self.clock(), found.last_us
+        for position, draft in enumerate(drafts, found.head + 1):
             key, path, version, event, schema_version, payload, cause, at_us = draft
             last_us = max(at_us or clock_us, last_us)
             path_id, above = interning.path(connection, path)
@@ -240,24 +194,83 @@ class SqlJournal(Journal):
                 position, key, path, version, event, schema_version, payload, last_us, "", cause
             ).checksum
             rows.append((position, path_id, version, kind, key, payload, last_us, writer, cause, checksum))
-            index += [(scope, position) for scope in above]
-        return rows, index
+            below += [(scope, position) for scope in above]
+        return rows, below
+
+    def erase(self, positions: Sequence[int], *, until: int) -> Wiped:
+        while (wiped := self._erased(positions, until)) is None:
+            continue  # what is to be erased was moved meanwhile
+        return wiped
+
+    def _erased(self, positions: Sequence[int], until: int) -> Wiped | None:
+        """Erase what is in the tables and in the archive; `None` if something was moved between them."""
+        archive = Erasing(self.archive)
+        with archive.prepared(positions) as blanking, self._transaction("erase") as (connection, found):
+            if not archive.name(connection, blanking):
+                return None
+            in_tables = self._records.with_content(connection, positions)
+            erasing.blank(connection, in_tables)
+            content_of = {record.position: record for record in (*blanking.lost, *in_tables)}
+            lost = [content_of[position] for position in positions if position in content_of]
+            drafts = [
+                Draft(self._next_id(), path, self._next_version(connection, path), ERASURE, 1, told)
+                for path, told in erasing.accounts(lost, until=until)
+            ]
+            if drafts:
+                rows, below = self._rows(connection, drafts, found)
+                self._database.store(connection, rows, below)
+                erasing.note(connection, [(row[1], row[0]) for row in rows], below)
+        size_bytes = sum(len(record.content) for record in lost)
+        return Wiped(len(lost), size_bytes, [draft.path for draft in drafts])
+
+    def _next_version(self, connection: Connection, path: Path) -> int:
+        return self._records.last_version(connection, path) + 1
+
+    def settle_erasures(self, erasures: Sequence[Erasure]) -> None:
+        with self._transaction("erase") as (connection, _):
+            for path, position in erasures:
+                erasing.settle(connection, self._interning.find_path(connection, path), position)
+
+    @property
+    def is_holding(self) -> bool:
+        return self._database.is_holding
+
+    def release(self) -> None:
+        self._database.release()
+
+    def settle(self) -> None:
+        self._database.settle()
+
+    # The database's files
+
+    def expunge(self) -> bool:
+        Erasing(self.archive).expunge()
+        return self._database.expunge()
+
+    def lease(self, name: str) -> ChoreLease | None:
+        return self._database.lease(name)
+
+    def free_bytes(self) -> int:
+        return self._database.free_bytes()
+
+    def give_back(self, *, max_bytes: int) -> int:
+        return self._database.give_back(max_bytes=max_bytes)
+
+    def rewrite(self) -> int:
+        return self._database.rewrite()
 
     def maintain(self) -> None:
-        with sqlite.translated("checkpoint"), self._lock:
-            self._unchecked_bytes = 0
-            if self._connection is not None:
-                sqlite.checkpoint(self._connection)
+        self._database.maintain()
 
     @property
     def wants_maintenance(self) -> bool:
-        return self._unchecked_bytes > _CHECKPOINT_BYTES
+        return self._database.wants_maintenance
 
     # Reading
 
     def head(self) -> int:
         with self._read() as connection:
-            return int(connection.exec_driver_sql("SELECT max(position) FROM record").scalar() or 0)
+            return self._records.head(connection)
 
     def read(
         self,
@@ -269,79 +282,28 @@ class SqlJournal(Journal):
         limit: int | None = None,
     ) -> Iterator[Record]:
         last = self.head() if until is None else until
-        rows = _PAGE_ROWS if limit is None else min(max(limit, 1), _PAGE_ROWS)
-        pages = partial(self._pages, newest_first=newest_first, rows=rows)
-        if not path.steps:
-            return itertools.islice(pages("position", "FROM record WHERE 1 = ?", (1, after, last)), limit)
-        with self._read() as connection:
-            path_id = self._interning.find_path(connection, path)
-            if path_id is None:
-                return iter(())
-            first_version = self._version_at(connection, path_id, after)
-            last_version = self._version_at(connection, path_id, last)
-        own = pages("version", "FROM record WHERE path = ?", (path_id, first_version, last_version))
-        below = pages("below.position", _FROM_BELOW, (path_id, after, last))
-        merged = heapq.merge(own, below, key=lambda record: record.position, reverse=newest_first)
-        return itertools.islice(merged, limit)
-
-    def _version_at(self, connection: Connection, path_id: int, position: int) -> int:
-        """The version of the last own record at or before a position: versions ascend with positions."""
-
-        def position_of(version: int) -> int:
-            return int(connection.exec_driver_sql(_POSITION_OF, (path_id, version)).scalar_one())
-
-        newest = connection.exec_driver_sql(_NEWEST_VERSION, (path_id,)).scalar() if position > 0 else None
-        if newest is None or position_of(newest) <= position:
-            return newest or 0
-        return bisect_right(range(1, newest), position, key=position_of)
-
-    def _pages(
-        self, column: str, source: str, bounds: tuple[int, int, int], *, newest_first: bool, rows: int
-    ) -> Iterator[Record]:
-        """Yield an owner's records with `after < column <= last`; a page a query, so that none takes long."""
-        query = (
-            f"SELECT {column}, {_ROW} {source} AND {column} > ? AND {column} <= ?"  # constants only
-            f" ORDER BY {column} {'DESC' if newest_first else 'ASC'} LIMIT {rows}"
+        merging = Merging(
+            reading=self._read,
+            records=self._records,
+            path=path,
+            newest_first=newest_first,
+            page_rows=_PAGE_ROWS,
         )
-        owner, after, last = bounds
-        while after < last:
-            with self._read() as connection:
-                found = connection.exec_driver_sql(query, (owner, after, last)).all()
-                records = [self._record(connection, row[1:]) for row in found]
-            yield from records
-            if len(found) < rows:
-                return
-            if newest_first:
-                last = found[-1][0] - 1
-            else:
-                after = found[-1][0]
+        return merging.read(after=after, until=last, limit=limit)
 
-    def _record(self, connection: Connection, row: Sequence[Any]) -> Record:
-        position, key, path_id, version, kind, payload, recorded_at_us, writer, cause, checksum = row
-        path = self._interning.path_of(connection, path_id)
-        event, schema_version = self._interning.event_type_of(connection, kind)
-        name = self._interning.writer_of(connection, writer)
-        record = Record(
-            position, key, path, version, event, schema_version, payload, recorded_at_us, name, cause
-        )
-        try:
-            is_whole = record.checksum == checksum
-        except (TypeError, struct.error):  # a damaged column may come back as another type
-            is_whole = False
-        return record if is_whole else record._replace(event=_DAMAGED)
+    def read_small(
+        self, paths: Sequence[Path], *, until: int, most: int
+    ) -> Iterator[tuple[Path, list[Record] | None]]:
+        gathering = Gathering(reading=self._read, records=self._records, interning=self._interning)
+        return gathering.read(paths, until=until, most=most)
 
     def find(self, path: Path, key: bytes) -> Record | None:
         return self.find_all([(path, key)])[0]
 
     def find_all(self, wanted: Sequence[tuple[Path, bytes]]) -> list[Record | None]:
         # What costs is the connection: a look-up is a few microseconds.
-        with self._read() as connection:
-            return [self._found(connection, path, key) for path, key in wanted]
-
-    def _found(self, connection: Connection, path: Path, key: bytes) -> Record | None:
-        path_id = self._interning.find_path(connection, path)
-        row = connection.exec_driver_sql(_FIND_KEY, (path_id, key)).one_or_none()
-        return None if row is None else self._record(connection, row)
+        find = self._records.find
+        return self._look(lambda connection: [find(connection, path, key) for path, key in wanted])
 
     def knows(self, path: Path) -> bool:
         if not path.steps:
@@ -350,82 +312,69 @@ class SqlJournal(Journal):
             return self._interning.find_path(connection, path) is not None
 
     def facts(self, path: Path, *, until: int) -> ScopeFacts:
-        with self._read() as connection:
-            path_id = self._interning.find_path(connection, path)
-            if path_id is None:
-                return ScopeFacts()
-            version = self._version_at(connection, path_id, until)
-            own = self._last_own(connection, path_id, version)
-            below = "position FROM below WHERE scope" if path.steps else "position FROM record WHERE 1"
-            query = f"SELECT {below} = ? AND position <= ? ORDER BY position DESC LIMIT 1"
-            owner = path_id if path.steps else 1
-            last = connection.exec_driver_sql(query, (owner, until)).scalar() or 0
-            last = max(last, own.position if own is not None else 0)
-            at_us = connection.exec_driver_sql(_TIME_AT, (last,)).scalar() or 0
-            newest_first = self._own_newest_first(connection, path_id, own)
-            last_event = last_event_of(newest_first, partial(self._found, connection))
-        return ScopeFacts(version, last, at_us, last_event)
-
-    def _own_newest_first(
-        self, connection: Connection, path_id: int, record: Record | None
-    ) -> Iterator[Record]:
-        """Yield a record addressed to a path, and those addressed to it before."""
-        while record is not None:
-            yield record
-            record = self._last_own(connection, path_id, record.version - 1)
-
-    def _last_own(self, connection: Connection, path_id: int, version: int) -> Record | None:
-        """Return the last record addressed to a path up to a version."""
-        row = connection.exec_driver_sql(_LAST_OWN, (path_id, version)).one_or_none()
-        return None if row is None else self._record(connection, row)
+        return self._look(partial(self._records.facts, path=path, until=until))
 
     def children(self, path: Path) -> list[Path]:
         with self._read() as connection:
             return self._interning.children(connection, path)
 
     def position_at(self, at_us: int) -> int:
+        return self._look(partial(self._records.position_at, at_us=at_us))
+
+    def erased_at(self, path: Path) -> int:
         with self._read() as connection:
-            head = int(connection.exec_driver_sql("SELECT max(position) FROM record").scalar() or 0)
+            return erasing.last(connection, self._interning.find_path(connection, path))
 
-            def time_of(position: int) -> int:
-                return int(connection.exec_driver_sql(_TIME_AT, (position,)).scalar() or 0)
+    def restored_at(self, path: Path, *, until: int) -> Restore | None:
+        return self._look(partial(self._records.restored_at, path=path, until=until))
 
-            return bisect_right(range(1, head + 1), at_us, key=time_of)
+    def restores(self, *, after: int, until: int) -> list[Record]:
+        def found(connection: Connection) -> list[Record]:
+            positions = connection.exec_driver_sql(restoring.ALL, (after, until)).scalars().all()
+            return self._records.at(connection, positions)
+
+        return self._look(found)
+
+    def archived_scope(self, path: Path) -> Path | None:
+        return self._look(partial(self._records.archived_scope, path=path))
+
+    def archived_state(self, path: Path) -> bytes | None:
+        return self._look(partial(self._records.state, path=path))
+
+    def unsettled_erasures(self) -> list[Erasure]:
+        with self._read() as connection:
+            found = erasing.unsettled(connection)
+            return [Erasure(self._interning.path_of(connection, scope), last) for scope, last in found]
 
     # Connections
 
+    def _look(self, look: Callable[[Connection], T]) -> T:
+        return self.archive.look(look)
+
     @contextlib.contextmanager
-    def _transaction(self, purpose: str) -> Generator[Connection]:
-        with sqlite.translated(purpose), self._lock:
-            if self._connection is None:
-                raise StoreError(f"cannot {purpose}: the journal is closed or was opened to be read only")
+    def _writing(self, purpose: str) -> Generator[Connection]:
+        with self._transaction(purpose) as (connection, _):
+            yield connection
+
+    @contextlib.contextmanager
+    def _transaction(self, purpose: str, *, after: int | None = None) -> Generator[tuple[Connection, Found]]:
+        with self._lock:
+            self._end = None
             try:
-                with self._connection.begin():
-                    yield self._connection
+                with self._database.appending(purpose, after=after) as begun:
+                    yield begun
             except BaseException:
                 self._interning.rollback()
                 raise
             self._interning.commit()
 
-    @contextlib.contextmanager
-    def _read(self, purpose: str = "read") -> Generator[Connection]:
-        if self._reading is None:
-            raise StoreError(f"cannot {purpose}: the journal is closed")
-        with sqlite.translated(purpose), self._reading.connect() as connection:
-            yield connection
+    def _read(self, purpose: str = "read") -> AbstractContextManager[Connection]:
+        return self._database.reading(purpose)
 
     def close(self) -> None:
-        # The readers go first: the writer, as the last connection, then owns the final checkpoint.
-        if self._reading is not None:
-            self._reading.dispose()
-            self._reading = None
-        with self._lock:
-            if self._connection is not None:
-                engine, connection = self._connection.engine, self._connection
-                self._connection = None
-                connection.close()
-                engine.dispose()
+        self._database.close()
 
 
-def _cursor(connection: Connection) -> Any:
-    return connection.connection.cursor()
+def _scopes_of(rows: Sequence[Row], below: Below) -> set[int]:
+    """Return the scopes that records are addressed to, and those above them, by their integers."""
+    return {row[1] for row in rows} | {scope for scope, _ in below}

@@ -17,16 +17,18 @@ from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 from eliza_state.errors import Busy, StoreError
-from eliza_state.journal.contract import Appended, Conflict, Draft, Journal
+from eliza_state.journal.contract import Appended, Conflict, Draft, InArchive, Journal, Unclear
 from eliza_state.path import Path
 
 T = TypeVar("T")
 
-Outcome: TypeAlias = Appended | Conflict | StoreError
-"""What came of a batch: stored, overtaken by others, or not stored at all."""
+Outcome: TypeAlias = Appended | Conflict | InArchive | StoreError
+"""What came of a batch: stored, overtaken by others, for what is in the archive, or not stored at all."""
 
 _logger = logging.getLogger(__name__)
 _SMOOTHING: Final = 0.2
+# What was overtaken is reduced anew and comes back within some milliseconds, if it comes.
+_HOLD_S: Final = 0.1
 _RETRY_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
@@ -50,6 +52,8 @@ class Writer:
         self._inline_below_s = inline_below_ms / 1_000
         self._busy_timeout_s = busy_timeout_ms / 1_000
         self._recent_s = 0.0
+        # A server that says nothing must not keep the event loop waiting.
+        self._is_inline = journal.is_local
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = (
             queue.SimpleQueue()
         )
@@ -66,7 +70,7 @@ class Writer:
 
         `alone` says that no other dispatch waits for this one to get out of the way.
         """
-        if alone and self._is_idle and self._recent_s < self._inline_below_s:
+        if alone and self._is_inline and self._is_idle and self._recent_s < self._inline_below_s:
             outcome = self._append(drafts, after)
             if not isinstance(outcome, Busy):
                 if self._journal.wants_maintenance:
@@ -102,7 +106,7 @@ class Writer:
         self._jobs.put((job, finished))
 
     def _work(self) -> None:
-        while (entry := self._jobs.get()) is not None:
+        while (entry := self._next()) is not None:
             job, done = entry
             outcome = job()
             # Said before the outcome is: the event loop must not come in here while a checkpoint runs.
@@ -116,6 +120,15 @@ class Writer:
                 self._maintain()
                 self._maintaining = False
 
+    def _next(self) -> tuple[Callable[[], Any], Callable[[Any], None]] | None:
+        """Wait for a job; others, who are locked out for the one after a conflict, do not wait long."""
+        if self._journal.is_holding:
+            try:
+                return self._jobs.get(timeout=_HOLD_S)
+            except queue.Empty:
+                self._journal.release()
+        return self._jobs.get()
+
     def _maintain(self) -> None:
         try:
             self._journal.maintain()
@@ -126,7 +139,7 @@ class Writer:
         started = time.perf_counter()
         try:
             outcome: Outcome = self._journal.append(drafts, after=after)
-        except (Busy, Conflict) as answer:
+        except (Busy, Conflict, InArchive) as answer:
             return answer
         except StoreError as error:
             outcome = self._look_up(drafts, after, error)
@@ -153,13 +166,24 @@ class Writer:
 
     def _look_up(self, drafts: Sequence[Draft], after: int, error: StoreError) -> Outcome:
         """Find out whether a batch whose append failed is stored after all: all of it is, or nothing."""
+        look = partial(self._found, drafts, after)
+        found = self._patiently(look) if isinstance(error, Unclear) else look()
+        if isinstance(found, Appended):
+            return found
+        if found is not None and isinstance(error, Unclear):
+            return StoreError(f"{error}; it may be stored or not, which could not be looked up: {found}")
+        return error
+
+    def _found(self, drafts: Sequence[Draft], after: int) -> Appended | Busy | None:
+        """Return where a batch is stored, `None` if it is not, `Busy` where that cannot be found out now."""
         try:
+            self._journal.settle()
             first = self._journal.find(drafts[0].path, drafts[0].key)
             if first is None or first.position <= after or first.writer != self._journal.writer:
-                return error
+                return None
             missed = list(self._journal.read(Path(), after=after, until=first.position - 1))
-        except StoreError:
-            return error
+        except StoreError as error:
+            return Busy(str(error))
         return Appended(first.position, first.recorded_at_us, missed)
 
     async def close(self) -> None:

@@ -10,12 +10,12 @@ from typing import Final
 import attrs
 
 from eliza_state.change import Record
+from eliza_state.decoding import read_event
 from eliza_state.journal.contract import Journal
 from eliza_state.migration.report import EventFigures, Failure
 from eliza_state.path import Path
 from eliza_state.problems import Problem
 from eliza_state.reading import Reading
-from eliza_state.recovery import read_event
 from eliza_state.tree import Tree
 
 PAGE: Final = 1_000

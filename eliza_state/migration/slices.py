@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from eliza_state.collector import collector_paused
 from eliza_state.diff import diff, render
 from eliza_state.errors import StateError
 from eliza_state.journal.contract import Journal
@@ -13,7 +14,7 @@ from eliza_state.journal.lineage import stretches
 from eliza_state.migration.report import Fault
 from eliza_state.module import StateModule
 from eliza_state.path import Path
-from eliza_state.recovery import Recovered, collector_paused, fetching, is_usable, recover
+from eliza_state.recovery import Recovered, fetching, is_usable, recover
 from eliza_state.slice_migration import Use, migrate_slice, use_of
 from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.snapshots import ChunkMissing, ScopeSnapshot, SliceSnapshot, restore_slice

@@ -15,8 +15,9 @@ from eliza_state.storage import MemoryStorage
 from eliza_state.storage.serializing import serializer_named
 
 PluginPlace: TypeAlias = str | StateFactory | Plugins | None
-"""Where plugins keep their state: beside the store's database (`None`), there unless a function gives one a
-storage of its own, in a table of the database of a URL, or with `Plugins` that the application has made."""
+"""Where plugins keep their state: with the journal, beside its file or on its server (`None`), there unless a
+function gives one a storage of its own, in a table of the database of a URL, or with `Plugins` that the
+application has made."""
 
 _SUFFIX: Final = "-plugins"
 _SWEEP_INTERVAL_MS: Final = 60_000.0
@@ -24,10 +25,11 @@ _SWEEP_INTERVAL_MS: Final = 60_000.0
 
 @attrs.frozen(kw_only=True)
 class PluginSource:
-    """Where the plugins of a store are whose journal is in a `database` file (`None`: in memory)."""
+    """Where the plugins of a store are whose journal is in a `database` file, on a `server` or in memory."""
 
     place: PluginPlace
     database: str | None
+    server: URL | None = None
     read_only: bool
     secret_keys: Seal | None
     clock: Clock
@@ -46,6 +48,8 @@ class PluginSource:
             return self.place
         if isinstance(self.place, str):
             return self._in_table(self.place, problems)
+        if self.server is not None:
+            return self._in_table(self.server, problems)
         if self.database is None:
             storage: MemoryStorage[Any] = MemoryStorage(
                 serializer=serializer_named("json", secrets=self.secret_keys), clock=self.clock

@@ -21,7 +21,7 @@ from eliza_state.query.binding import bind, test_of
 from eliza_state.query.conditions import Condition
 from eliza_state.query.elsewhere import Elsewhere, Job
 from eliza_state.query.explanation import Explanation
-from eliza_state.query.facts import ScopeMatch
+from eliza_state.query.facts import ScopeRequest
 from eliza_state.query.lookup import plan
 from eliza_state.query.order import Order, Row
 from eliza_state.query.request import Query
@@ -233,12 +233,16 @@ class Answering:
         """Tell whether a query is of one scope alone."""
         return self._tree.hierarchy.level(query.path) == query.tracked.module.level
 
-    async def scopes(self, condition: Condition, path: Path) -> tuple[list[ScopeMatch], int]:
-        """Return the scopes at and below a path for which a condition may hold, and the position."""
+    async def position(self) -> int:
+        """Return the last position that has been taken in here, once it is on the journal."""
+        return await self._flushed()
+
+    async def scopes(self, request: ScopeRequest) -> tuple[list[Row], int]:
+        """Return the scopes that are asked for, in no order, and the position."""
         for _ in range(_TRIES):
             until = await self._flushed()
             try:
-                ask = partial(self.elsewhere.scopes, condition, path, until)
+                ask = partial(self.elsewhere.scopes, request, until)
                 return await self.elsewhere.run(ask), until
             except Ahead:
                 await self._refresh()

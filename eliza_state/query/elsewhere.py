@@ -19,19 +19,20 @@ from eliza_state.indexes import Column
 from eliza_state.journal.contract import Erasure, Journal
 from eliza_state.path import Path
 from eliza_state.problems import Problem
-from eliza_state.query.conditions import Condition
 from eliza_state.query.explanation import Explanation
-from eliza_state.query.facts import Facts, ScopeMatch
-from eliza_state.query.index_file import IndexFile, Layout, Session
+from eliza_state.query.facts import Facts, ScopeRequest
+from eliza_state.query.index_file import IndexFile, Session
 from eliza_state.query.order import Row
+from eliza_state.query.states import States
 from eliza_state.query.stored import Reader, Request
-from eliza_state.query.upkeep import Ahead, OpenState, Pending, Unusable, Upkeep, scopes_of
+from eliza_state.query.upkeep import Ahead, Pending, Unusable, Upkeep, scopes_of
 from eliza_state.reading import Reading
 from eliza_state.tree import Tree
 
 T = TypeVar("T")
 
 _TRIES: Final = 3
+_REMOVED_AT_ONCE: Final = 2_000
 _CLOSED: Final = "the manager is closed; open the store anew"
 
 Report: TypeAlias = Callable[[Problem], None]
@@ -154,11 +155,13 @@ class Elsewhere:
         self._ask_file(job, lambda _session, _changed: None, build=False)
 
     def _reader(self, job: Job) -> Reader:
-        open_state = self._opening(job.request.layout, job.request.until)
-        return Reader(job.request, open_state=open_state, explanation=job.explanation)
+        return Reader(job.request, open_state=self._states(job).of, explanation=job.explanation)
 
-    def _opening(self, layout: Layout, until: int) -> OpenState:
-        return lambda path: self._reading.recover_here(path, until).slices[layout.slice]
+    def _states(self, job: Job) -> States:
+        layout, until = job.request.layout, job.request.until
+        return States(
+            self._tree, self._journal, self._reading, layout=layout, until=until, report=self._report
+        )
 
     def _scopes(self, job: Job) -> Iterator[Path]:
         """Yield all scopes at and below the path of a request."""
@@ -204,7 +207,7 @@ class Elsewhere:
     def _build(self, file: IndexFile, job: Job) -> None:
         """Make the rows of the collection if they are not there, or others are."""
         assert self._upkeep is not None
-        layout, until = job.request.layout, job.request.until
+        layout = job.request.layout
         state = self._upkeep.state_of(layout)
         if state == "ready":
             return
@@ -213,13 +216,13 @@ class Elsewhere:
         if state == "outdated":
             message = f"the indexes of {layout.name} were made for another declaration and are made anew"
             self._report(Problem("index", message))
-        known = job.request.states
-        open_state = self._opening(layout, until)
-        self._upkeep.build(
-            layout,
-            until=until,
-            open_state=lambda path: known[path] if path in known else open_state(path),
-        )
+        known, states = job.request.states, self._states(job)
+
+        def open_states(paths: Sequence[Path]) -> Iterator[tuple[Path, Any]]:
+            yield from ((path, known[path]) for path in paths if path in known)
+            yield from states.of_each([path for path in paths if path not in known])
+
+        self._upkeep.build(layout, until=job.request.until, open_states=open_states)
 
     def _bring(self, session: Session, job: Job) -> frozenset[Path]:
         """Write what changed; or return the scopes that did, where nothing can be written."""
@@ -227,8 +230,8 @@ class Elsewhere:
         assert self._file is not None
         layout, until = job.request.layout, job.request.until
         if not self._file.read_only:
-            open_state = self._opening(layout, until)
-            self._upkeep.bring(session, layout, job.pending, until=until, open_state=open_state)
+            open_states = self._states(job).of_each
+            self._upkeep.bring(session, layout, job.pending, until=until, open_states=open_states)
             return frozenset()
         position = session.position(layout)
         if position is None:
@@ -243,8 +246,8 @@ class Elsewhere:
 
     # Scopes themselves
 
-    def scopes(self, condition: Condition, path: Path, until: int) -> list[ScopeMatch]:
-        """Return scopes at and below a path for which a condition may hold; `Ahead` as in `rows`."""
+    def scopes(self, request: ScopeRequest, until: int) -> list[Row]:
+        """Return the scopes that are asked for, in no order; `Ahead` as in `rows`."""
         for _ in range(_TRIES):
             if self._file is None or not self.can_store:
                 break
@@ -257,10 +260,49 @@ class Elsewhere:
                         self._facts.bring(session, until)
                     elif position < until:
                         break
-                    return self._facts.select(session, condition, path)
+                    return self._facts.select(session, request)
             except StoreError:
                 continue  # another process writes, or the file is made anew
-        return list(self._facts.read(path, until))
+        return request.rows(self._facts.read(request.path, until), is_sorted=False)
+
+    # Upkeep
+
+    def catch_up(self, until: int, limit: int) -> bool:
+        """Write what some records say of scopes to the file; tell whether there are more up to a position."""
+        if self._file is None or self._file.read_only:
+            return False
+        with self._file.session() as session:
+            position = self._facts.position(session)
+            if position >= until:
+                return False
+            reached = min(position + limit, until)
+            self._facts.bring(session, reached)
+        if reached < until:
+            return True
+        self._file.checkpoint()
+        return False
+
+    def names(self) -> list[str]:
+        """Return the names of the collections that the file has rows of."""
+        if self._file is None or not self._file.exists:
+            return []
+        with self._file.session() as session:
+            return session.names()
+
+    def remove(self, name: str) -> bool:
+        """Remove some rows of a collection from the file; tell whether there are more."""
+        if self._file is None or self._file.read_only or not self._file.exists:
+            return False
+        with self._file.session() as session:
+            return session.remove(name, limit=_REMOVED_AT_ONCE)
+
+    def free_bytes(self) -> int:
+        """Return how much of the file holds nothing any more."""
+        return 0 if self._file is None else self._file.free_bytes()
+
+    def give_back(self, *, max_bytes: int) -> int:
+        """Cut up to so many free bytes off the file; return how many went."""
+        return 0 if self._file is None else self._file.give_back(max_bytes=max_bytes)
 
     def forget(self, erasures: Sequence[Erasure]) -> bool:
         """Remove the rows of scopes that lost records, and tell whether they are gone from the file as well.

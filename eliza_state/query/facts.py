@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -14,15 +15,21 @@ from eliza_state.event import ERASURE, RESTORE
 from eliza_state.indexes import Column
 from eliza_state.journal.contract import Journal
 from eliza_state.path import Path
-from eliza_state.query.binding import Leaf
+from eliza_state.query.answer import Cursor, Match
+from eliza_state.query.binding import Leaf, Test
 from eliza_state.query.conditions import All, Condition
 from eliza_state.query.index_file import Session
+from eliza_state.query.order import Order, Row
 from eliza_state.query.selection import Sql, below, joined
 from eliza_state.shapes import members_of, shape_of
 from eliza_state.tree import Tree
 
 _WRITTEN_AT_ONCE: Final = 10_000
 _POSITION: Final = "facts"
+# The orders that the table, or its index, has its rows in.
+_SORTED: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
+    {(): "path", ("path",): "path", ("last_activity",): "last_activity_us, path"}
+)
 
 
 @attrs.frozen
@@ -73,6 +80,31 @@ class _Fact:
     position: int = 0
     last_activity_us: int = 0
     last_event: str = ""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class ScopeRequest:
+    """What is asked of the scopes at and below a path: one more than `limit` tells that there are more."""
+
+    condition: Condition
+    test: Test
+    path: Path
+    order: Order
+    limit: int | None
+    after: Cursor | None
+
+    def rows(self, scopes: Iterable[ScopeMatch], *, is_sorted: bool) -> list[Row]:
+        """Return the scopes that are wanted; of sorted ones no more are looked at than it takes."""
+        found: list[Row] = []
+        for scope in scopes:
+            if not self.test(None, scope, None):
+                continue
+            row = self.order.row(Match(scope.path, None, scope), None)
+            if self.after is None or self.order.is_behind(row, self.after):
+                found.append(row)
+            if is_sorted and self.limit is not None and len(found) > self.limit:
+                break
+        return found
 
 
 class Facts:
@@ -132,12 +164,20 @@ class Facts:
                 rows,
             )
 
-    def select(self, session: Session, condition: Condition, path: Path) -> list[ScopeMatch]:
-        """Return the scopes at and below a path for which the condition may hold."""
-        where = joined([below(path, "path"), *_narrowed(condition)], " AND ")
-        columns = "path, version, position, last_activity_us, last_event"
-        text = f"SELECT {columns} FROM fact WHERE {where.text}"  # noqa: S608  # constants and marks only
-        return [self._match(Path.decode(row[0]), *row[1:]) for row in session.run(text, where.given)]
+    def select(self, session: Session, request: ScopeRequest) -> list[Row]:
+        """Return the scopes that are asked for; those of a page alone, where the table has their order."""
+        columns = _SORTED.get(request.order.names)
+        parts = [below(request.path, "path"), *_narrowed(request.condition, self._tree)]
+        if columns is not None and request.after is not None:
+            parts.append(_from(request.after))
+        where = joined(parts, " AND ")
+        found = "SELECT path, version, position, last_activity_us, last_event FROM fact"
+        text = f"{found} WHERE {where.text}"
+        if columns is not None:
+            text += f" ORDER BY {columns}"
+        with contextlib.closing(session.run(text, where.given)) as rows:
+            scopes = (self._match(Path.decode(row[0]), *row[1:]) for row in rows)
+            return request.rows(scopes, is_sorted=columns is not None)
 
     def read(self, path: Path, until: int) -> Iterable[ScopeMatch]:
         """Yield the scopes at and below a path from the journal itself, one look-up or more for each."""
@@ -158,7 +198,14 @@ class Facts:
         return ScopeMatch(path, self._tree.hierarchy.level(path), path.id, version, position, at, phase)
 
 
-def _narrowed(condition: Condition) -> list[Sql]:
+def _from(cursor: Cursor) -> Sql:
+    """Return what holds of all rows behind a place in an order that the table has."""
+    if cursor.order == ("last_activity",):
+        return Sql("last_activity_us >= ?", (to_microseconds(cursor.values[0]),))
+    return Sql("path > ?", (cursor.path,))
+
+
+def _narrowed(condition: Condition, tree: Tree) -> list[Sql]:
     """Return what the table can tell of a condition that all have to hold of."""
     parts = condition.conditions if isinstance(condition, All) else (condition,)
     found: list[Sql] = []
@@ -170,6 +217,16 @@ def _narrowed(condition: Condition) -> list[Sql]:
             found.append(Sql("level = ?", (part.operand,)))
         elif name == "last_activity" and op in ("<", "<=", ">", ">=") and part.operand.tzinfo is not None:
             found.append(Sql(f"last_activity_us {op} ?", (to_microseconds(part.operand),)))
+        elif name == "phase" and op == "==":
+            found.append(_in_phase(part.operand, tree))
         elif name == "version" and op in ("==", "<", "<=", ">", ">=") and type(part.operand) is int:
             found.append(Sql(f"version {op} ?", (part.operand,)))
     return found
+
+
+def _in_phase(phase: object, tree: Tree) -> Sql:
+    """Return what holds of the scopes that have ended, or of those that have not."""
+    ending = tree.ending_events()
+    marks = ", ".join("?" * len(ending)) or "NULL"
+    is_ended = Sql(f"coalesce(last_event IN ({marks}), 0)", ending)
+    return is_ended if phase == "archived" else Sql(f"NOT {is_ended.text}", ending)

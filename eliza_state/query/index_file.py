@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 import attrs
 from sqlalchemy import URL, Connection, Engine
@@ -19,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eliza_state import sqlite
 from eliza_state.errors import Busy, StoreError
-from eliza_state.indexes import ABSENT, Collection, Column, Composite, Index, entries
+from eliza_state.indexes import ABSENT, Collection, Column, Composite, Index
 from eliza_state.ordering import encode
 from eliza_state.path import Path
 from eliza_state.query.binding import elements_of
@@ -45,6 +46,9 @@ TABLES: Final = (
     " position INTEGER NOT NULL, last_activity_us INTEGER NOT NULL, last_event TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX fact_activity ON fact (last_activity_us)",
 )
+
+Row: TypeAlias = tuple[int, bytes, bytes]
+"""One row of a scope: the number of the label, the value, the key of the entry."""
 
 
 @attrs.frozen(eq=False)
@@ -97,6 +101,17 @@ class Layout:
         name = f"{slice_name}.{collection.field}"
         fingerprint = f"{module.version} {module.since_position} {collection.fingerprint()}"
         return cls(name, slice_name, module.level, fingerprint, collection, tuple(labels))
+
+    def rows(self, found: Iterable[tuple[Any, Any]], state: Any) -> list[Row]:
+        """Return the rows of some entries, and of the state around them."""
+        own = [label for label in self.labels if label.of != "state"]
+        rows: list[Row] = []
+        for key, entry in found:
+            encoded = encode(key)
+            rows += [(label.number, value, encoded) for label in own for value in label.values(entry)]
+        around = (label for label in self.labels if label.of == "state")
+        rows += [(label.number, value, STATE_KEY) for label in around for value in label.values(state)]
+        return rows
 
     @property
     def every_entry(self) -> Label | None:
@@ -209,6 +224,21 @@ class IndexFile:
             driver: Any = connection.connection.driver_connection
             return sqlite.empty_log(driver)
 
+    def free_bytes(self) -> int:
+        """Return how much of the file holds nothing any more."""
+        return self._with_driver(sqlite.free_bytes)
+
+    def give_back(self, *, max_bytes: int) -> int:
+        """Cut up to so many free bytes off the file, in a transaction; return how many went."""
+        return 0 if self.read_only else self._with_driver(partial(sqlite.give_back, max_bytes=max_bytes))
+
+    def _with_driver(self, work: Callable[[sqlite3.Connection], int]) -> int:
+        if not self.exists:
+            return 0
+        with self._connect() as connection, sqlite.translated("use the indexes"):
+            driver: Any = connection.connection.driver_connection
+            return work(driver)
+
     def checkpoint(self) -> None:
         """Bring what the log holds into the database."""
         if self._engine is not None and not self.read_only:
@@ -264,6 +294,26 @@ class Session:
             (layout.name, layout.fingerprint, builder),
         )
 
+    def names(self) -> list[str]:
+        """Return the names of the collections that have rows, or had."""
+        return [str(name) for name in self.run("SELECT name FROM collection ORDER BY name").scalars()]
+
+    def remove(self, name: str, *, limit: int) -> bool:
+        """Remove up to so many rows of a collection, and it once it has none; tell whether there are more."""
+        number = self.run("SELECT id FROM collection WHERE name = ?", (name,)).scalar()
+        if number is None:
+            return False
+        first = number * LABELS
+        self.run("UPDATE collection SET position = NULL, builder = NULL WHERE id = ?", (number,))
+        gone = self.run(
+            "DELETE FROM entry WHERE (label, value, scope, key) IN"
+            " (SELECT label, value, scope, key FROM entry WHERE label BETWEEN ? AND ? LIMIT ?)",
+            (first, first + LABELS - 1, limit),
+        ).rowcount
+        if gone < limit:
+            self.run("DELETE FROM collection WHERE id = ?", (number,))
+        return gone == limit
+
     def is_built_by(self, layout: Layout, builder: str) -> bool:
         """Tell whether nobody else has begun to make the collection since."""
         found = self.run("SELECT builder FROM collection WHERE name = ?", (layout.name,)).scalar()
@@ -286,10 +336,15 @@ class Session:
 
     # Rows
 
-    def _scope(self, path: Path) -> int:
-        text = path.encode()
-        self.run("INSERT INTO scope (path) VALUES (?) ON CONFLICT (path) DO NOTHING", (text,))
-        return int(self.run("SELECT id FROM scope WHERE path = ?", (text,)).scalar_one())
+    def _scopes(self, paths: Sequence[str]) -> list[int]:
+        """Return the numbers of scopes, adding those that are new."""
+        self.run(
+            "INSERT INTO scope (path) VALUES (?) ON CONFLICT (path) DO NOTHING", [(path,) for path in paths]
+        )
+        marks = ", ".join("?" * len(paths))
+        query = f"SELECT path, id FROM scope WHERE path IN ({marks})"  # noqa: S608  # marks only
+        numbers = {str(row[0]): int(row[1]) for row in self.run(query, tuple(paths))}
+        return [numbers[path] for path in paths]
 
     def forget(self, path: Path, *, before: int) -> None:
         """Remove the rows of a scope, where they stand before a position.
@@ -303,17 +358,22 @@ class Session:
             gone = (scope, first, first + LABELS - 1)
             self.run("DELETE FROM entry WHERE scope = ? AND label BETWEEN ? AND ?", gone)
 
-    def write_scope(self, layout: Layout, path: Path, state: Any) -> None:
-        """Write the rows of a whole scope in place of those that it has."""
-        scope, first = self._scope(path), self.label(layout, layout.labels[0])
-        last = first + LABELS - 1
-        self.run("DELETE FROM entry WHERE scope = ? AND label BETWEEN ? AND ?", (scope, first, last))
-        found = entries(getattr(state, layout.collection.field))
-        self._insert(layout, scope, first, dict(found), state)
+    def write_scopes(self, layout: Layout, scopes: Mapping[Path, Sequence[Row]]) -> None:
+        """Write the rows of whole scopes, as `Layout.rows` gives them, in place of those that they have."""
+        first = self.label(layout, layout.labels[0])
+        numbers = self._scopes([path.encode() for path in scopes])
+        gone = [(number, first, first + LABELS - 1) for number in numbers]
+        self.run("DELETE FROM entry WHERE scope = ? AND label BETWEEN ? AND ?", gone)
+        self._insert(
+            (first + label, value, number, key)
+            for number, rows in zip(numbers, scopes.values(), strict=True)
+            for label, value, key in rows
+        )
 
     def write_changes(self, layout: Layout, path: Path, changed: dict[Any, Any], state: Any) -> None:
         """Write the rows of some entries, `ABSENT` for those that are gone, and of the state around them."""
-        scope, first = self._scope(path), self.label(layout, layout.labels[0])
+        (scope,) = self._scopes([path.encode()])
+        first = self.label(layout, layout.labels[0])
         keys = [encode(key) for key in changed]
         gone = [
             (scope, first + label.number, key)
@@ -322,22 +382,11 @@ class Session:
         ]
         if gone:
             self.run("DELETE FROM entry WHERE scope = ? AND label = ? AND key = ?", gone)
-        self._insert(layout, scope, first, changed, state)
+        present = ((key, entry) for key, entry in changed.items() if entry is not ABSENT)
+        rows = layout.rows(present, state)
+        self._insert((first + label, value, scope, key) for label, value, key in rows)
 
-    def _insert(self, layout: Layout, scope: int, first: int, found: dict[Any, Any], state: Any) -> None:
-        rows = [
-            (first + label.number, value, scope, encode(key))
-            for label in layout.labels
-            if label.of != "state"
-            for key, entry in found.items()
-            if entry is not ABSENT
-            for value in label.values(entry)
-        ]
-        rows += [
-            (first + label.number, value, scope, STATE_KEY)
-            for label in layout.labels
-            if label.of == "state"
-            for value in label.values(state)
-        ]
-        if rows:
-            self.run("INSERT OR IGNORE INTO entry (label, value, scope, key) VALUES (?, ?, ?, ?)", rows)
+    def _insert(self, rows: Iterable[tuple[int, bytes, int, bytes]]) -> None:
+        found = list(rows)
+        if found:
+            self.run("INSERT OR IGNORE INTO entry (label, value, scope, key) VALUES (?, ?, ?, ?)", found)

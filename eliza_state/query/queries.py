@@ -18,7 +18,7 @@ from eliza_state.query.binding import bind, test_of
 from eliza_state.query.conditions import Condition
 from eliza_state.query.errors import InvalidQuery
 from eliza_state.query.explanation import Explanation
-from eliza_state.query.facts import ScopeColumns, ScopeMatch
+from eliza_state.query.facts import ScopeColumns, ScopeMatch, ScopeRequest
 from eliza_state.query.order import Order, OrderBy, check_limit
 from eliza_state.query.prepared import Prepared
 from eliza_state.query.request import Query
@@ -152,10 +152,16 @@ class Queries:
         if after is not None:
             order.check(after)
         check_limit(limit)
-        test, path = test_of(condition), self._path(below)
-        found, position = await self._answering.scopes(condition, path)
-        matches = [Match(scope.path, None, scope) for scope in found if test(None, scope, None)]
-        rows = order.cut([order.row(match, None) for match in matches], limit=limit, after=after)
+        request = ScopeRequest(
+            condition=condition,
+            test=test_of(condition),
+            path=self._path(below),
+            order=order,
+            limit=limit,
+            after=after,
+        )
+        found, position = await self._answering.scopes(request)
+        rows = order.cut(found, limit=limit, after=None)
         return order.answer(rows, limit=limit, position=position, item=lambda match: match.entry)
 
     def _query(
@@ -187,6 +193,49 @@ class Queries:
         known = [name for level in self._tree.hierarchy.levels for name in self._tree.modules(level)]
         wanted = module if isinstance(module, str) else getattr(module, "__qualname__", type(module).__name__)
         raise RegistrationError(f"no module {wanted!r} is registered{nearest(wanted, known)}")
+
+    # Upkeep of the index file
+
+    async def catch_up(self, *, records: int) -> bool:
+        """Take what so many further records say of scopes into the index file; tell whether there are more.
+
+        The next question for `scopes` takes in all that there are, in one go: for who has time, this is how
+        to do it in slices. Raises `StoreError` where the file cannot be written now.
+        """
+        until = await self._answering.position()
+        return await self._answering.elsewhere.run(
+            partial(self._answering.elsewhere.catch_up, until, records)
+        )
+
+    async def undeclared(self) -> list[str]:
+        """Return the collections, `slice.field`, that the index file has rows of and no module declares."""
+        elsewhere = self._answering.elsewhere
+        known = {
+            f"{name}.{field}"
+            for level in self._tree.hierarchy.levels
+            for name, module in self._tree.modules(level).items()
+            for field, collection in collections_of(module).items()
+            if collection.indexes
+        }
+        return [name for name in await elsewhere.run(elsewhere.names) if name not in known]
+
+    async def forget(self, name: str) -> bool:
+        """Remove some rows of a collection from the index file; tell whether there are more.
+
+        A query of it makes them anew. Raises `StoreError` where the file cannot be written now.
+        """
+        elsewhere = self._answering.elsewhere
+        return await elsewhere.run(partial(elsewhere.remove, name))
+
+    async def free_bytes(self) -> int:
+        """Return how much of the index file holds nothing any more; 0 where there is none."""
+        elsewhere = self._answering.elsewhere
+        return await elsewhere.run(elsewhere.free_bytes)
+
+    async def give_back(self, *, max_bytes: int) -> int:
+        """Cut up to so many free bytes off the index file, in a short transaction; return how many went."""
+        elsewhere = self._answering.elsewhere
+        return await elsewhere.run(partial(elsewhere.give_back, max_bytes=max_bytes))
 
     async def close(self) -> None:
         """Write what has changed to the index file and close it; closing twice does nothing."""

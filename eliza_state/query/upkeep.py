@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import attrs
@@ -13,12 +13,13 @@ from eliza_state.indexes import entries
 from eliza_state.journal.contract import Journal
 from eliza_state.ordering import Kind, kind_of
 from eliza_state.path import Hierarchy, Path
-from eliza_state.query.index_file import IndexFile, Layout, Session
+from eliza_state.query.index_file import IndexFile, Layout, Row, Session
 
-_BUILT_AT_ONCE: Final = 200
+_OPENED_AT_ONCE: Final = 500
+_WRITTEN_AT_ONCE: Final = 10_000
 
-OpenState: TypeAlias = Callable[[Path], Any]
-"""Give the state of the slice of a scope at the position that is asked for."""
+OpenStates: TypeAlias = Callable[[Sequence[Path]], Iterable[tuple[Path, Any]]]
+"""Give scopes with the states of their slice at the position that is asked for, in any order."""
 
 
 class Ahead(Exception):  # an answer, not an error: the caller takes in what is new and asks again
@@ -93,7 +94,7 @@ class Upkeep:
         self._hierarchy = hierarchy
         self.is_stopped = False
 
-    def build(self, layout: Layout, *, until: int, open_state: OpenState) -> None:
+    def build(self, layout: Layout, *, until: int, open_states: OpenStates) -> None:
         """Make the rows of a collection anew, from the states of all scopes at a position.
 
         Raises `Unusable` when another process begins to do the same, or for keys that cannot be stored.
@@ -102,15 +103,13 @@ class Upkeep:
         with self._file.session() as session:
             session.begin(layout, builder)
         paths = scopes_of(self._journal, self._hierarchy, layout.level, below=Path())
-        while batch := list(itertools.islice(paths, _BUILT_AT_ONCE)):
-            if self.is_stopped:
-                raise Unusable("the manager is being closed")
-            states = [(path, open_state(path)) for path in batch]
-            with self._file.session() as session:
-                _check_builder(session, layout, builder)
-                for path, state in states:
-                    check_keys(key for key, _ in entries(getattr(state, layout.collection.field)))
-                    session.write_scope(layout, path, state)
+        while batch := list(itertools.islice(paths, _OPENED_AT_ONCE)):
+            for rows in _portions(layout, open_states(batch)):
+                if self.is_stopped:
+                    raise Unusable("the manager is being closed")
+                with self._file.session() as session:
+                    _check_builder(session, layout, builder)
+                    session.write_scopes(layout, rows)
         with self._file.session() as session:
             _check_builder(session, layout, builder)
             session.set_position(layout, until)
@@ -124,7 +123,7 @@ class Upkeep:
             return "outdated" if session.is_outdated(layout) else "missing"
 
     def bring(
-        self, session: Session, layout: Layout, pending: Pending, *, until: int, open_state: OpenState
+        self, session: Session, layout: Layout, pending: Pending, *, until: int, open_states: OpenStates
     ) -> None:
         """Write what changed up to a position.
 
@@ -138,10 +137,8 @@ class Upkeep:
         if position == until and not pending.whole:
             return
         whole = pending.whole | self.reached(layout.level, after=position, until=pending.base)
-        for path in whole:
-            state = open_state(path)
-            check_keys(key for key, _ in entries(getattr(state, layout.collection.field)))
-            session.write_scope(layout, path, state)
+        for rows in _portions(layout, open_states([*whole])):
+            session.write_scopes(layout, rows)
         for path, changed in pending.entries.items():
             if path not in whole:
                 check_keys(changed)
@@ -165,6 +162,22 @@ def scope_at(path: Path, depth: int) -> Path | None:
     if len(path.steps) <= depth:
         return path if len(path.steps) == depth else None
     return Path(path.steps[:depth])
+
+
+def _portions(layout: Layout, states: Iterable[tuple[Path, Any]]) -> Iterator[dict[Path, list[Row]]]:
+    """Yield the rows of scopes, as many scopes at a time as have so many rows that they are worth writing."""
+    portion: dict[Path, list[Row]] = {}
+    size = 0
+    for path, state in states:
+        found = list(entries(getattr(state, layout.collection.field)))
+        check_keys(key for key, _ in found)
+        portion[path] = layout.rows(found, state)
+        size += len(portion[path])
+        if size >= _WRITTEN_AT_ONCE:
+            yield portion
+            portion, size = {}, 0
+    if portion:
+        yield portion
 
 
 def _check_builder(session: Session, layout: Layout, builder: str) -> None:

@@ -230,6 +230,17 @@ class Backend(abc.ABC, Generic[T]):
         await self.flush()
         return True
 
+    async def free_bytes(self) -> int:
+        """Return how much of its files holds nothing any more; 0 where that is nobody's to know."""
+        return 0
+
+    async def give_back(self, *, max_bytes: int) -> int:
+        """Cut up to so many free bytes off its files, in a short transaction; return how many went.
+
+        0 where there are none, and where files get smaller only by being rewritten, or by themselves.
+        """
+        return 0
+
     @abc.abstractmethod
     async def close(self) -> None:
         """Write what is held back and release what is held; closing twice does nothing."""

@@ -38,6 +38,9 @@ class Around(Backend[V], Generic[V, T]):
     async def clear(self, space: str) -> None:
         await self.inner.clear(space)
 
+    async def expired(self, *, limit: int = 10_000) -> list[str]:
+        return await self.inner.expired(limit=limit)
+
     async def sweep(self, *, limit: int = 10_000) -> list[str]:
         return await self.inner.sweep(limit=limit)
 
@@ -46,6 +49,12 @@ class Around(Backend[V], Generic[V, T]):
 
     async def expunge(self) -> bool:
         return await self.inner.expunge()
+
+    async def free_bytes(self) -> int:
+        return await self.inner.free_bytes()
+
+    async def give_back(self, *, max_bytes: int) -> int:
+        return await self.inner.give_back(max_bytes=max_bytes)
 
     async def close(self) -> None:
         await self.inner.close()

@@ -221,7 +221,7 @@ class Merging:
             path_id, scopes = self._interning.path(self._connection, path)
             own.append((path_id, position))
             above += [(scope, position) for scope in scopes]
-        erasing.note(self._connection.connection.cursor(), own, above)
+        erasing.note(self._connection, own, above)
 
 
 def _comparable(row: Row) -> bytes:

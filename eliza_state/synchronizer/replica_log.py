@@ -23,6 +23,7 @@ from eliza_state.errors import InvalidPath, StoreError
 from eliza_state.files import Files
 from eliza_state.ids import encode_id
 from eliza_state.journal import schema
+from eliza_state.journal.archive import rows
 from eliza_state.journal.interning import Interning
 from eliza_state.journal.source import JournalSource
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy
@@ -58,7 +59,8 @@ class ReplicaLog:
     it are refused. Records that are further than `max_drift_ms` ahead of `clock` are left until it has come
     there. With `create`, a store that is not there is made; with `dry_run` none is, and all is done in one
     transaction that is given up in the end.
-    Raises `StoreError` for a store that is not there, is no SQLite file, or that a manager has open.
+    Raises `StoreError` for a store that is not there, is no SQLite file, that a manager has open, or of
+    which something is in the archive.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class ReplicaLog:
             self._connection = _connected(source, opening)
             with self._transaction("open") as connection:
                 self.epoch = schema.prepare(connection)
+                _check_is_whole(connection)
                 replica_schema.prepare(connection)
                 Stamping(connection).run()
             self._closing = opening.pop_all()
@@ -289,6 +292,15 @@ def _database(source: JournalSource, *, create: bool) -> str:
     if not (create or os.path.exists(database)):
         raise StoreError(f"there is no store at {database!r}; name one that exists")
     return database
+
+
+def _check_is_whole(connection: Connection) -> None:
+    """Raise `StoreError` for a store whose records are in part in its archive: they cannot be moved there."""
+    if rows.is_any(connection):
+        raise StoreError(
+            "scopes of the store are in its archive, and what is there is not synchronised; bring them back"
+            " first: `eliza-state archive restore`"
+        )
 
 
 def _connected(source: JournalSource, opening: contextlib.ExitStack) -> Connection:

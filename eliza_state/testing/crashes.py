@@ -138,13 +138,14 @@ class CrashFiles(Files):
                 found.setdefault(key, CrashState(self.root, done, files, folders))
         return tuple(found.values())
 
-    def read(self, path: StrPath, *, limit_bytes: int = -1) -> bytes:
+    def read(self, path: StrPath, *, limit_bytes: int = -1, offset: int = 0) -> bytes:
         node = self._node(path)
         if isinstance(node, Folder):
             raise _error(errno.EISDIR, path)
         if limit_bytes < -1:
             raise ValueError("read length must be non-negative or -1")
-        return node.content() if limit_bytes == -1 else node.content()[:limit_bytes]
+        content = node.content()[offset:]
+        return content if limit_bytes == -1 else content[:limit_bytes]
 
     def create(self, path: StrPath, *, like: StrPath | None = None) -> int:
         folder, name = self._free(path)
@@ -293,9 +294,9 @@ class FailingFiles(Files):
         """Tell whether the operation that fails has come."""
         return self._fail_at is not None and self.operations >= self._fail_at
 
-    def read(self, path: StrPath, *, limit_bytes: int = -1) -> bytes:
+    def read(self, path: StrPath, *, limit_bytes: int = -1, offset: int = 0) -> bytes:
         self._count()
-        return self._files.read(path, limit_bytes=limit_bytes)
+        return self._files.read(path, limit_bytes=limit_bytes, offset=offset)
 
     def create(self, path: StrPath, *, like: StrPath | None = None) -> int:
         self._count()

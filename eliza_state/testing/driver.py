@@ -81,8 +81,12 @@ class TreeDriver:
         return changes
 
     def given(self, module: str | type[StateModule[S]], state: S, *, of: Path | str = "") -> None:
-        """Put a state where events would have brought it: the slice of a module, at a scope."""
+        """Put a state where events would have brought it: the slice of a module, at a scope.
+
+        A scope that has ended goes on from there, as one that is restored does.
+        """
         path = self._path(of)
+        self._ended.discard(path)
         name = self.tree.slice_name(module, level=self.tree.hierarchy.level(path))
         for scope in path.chain():
             self._scopes[scope] = self._slices(scope)

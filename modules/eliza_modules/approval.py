@@ -153,6 +153,10 @@ class ApprovalModule(StateModule[ApprovalsState]):
             raise RegistrationError(f"history_limit counts approvals, at least 1, got {history_limit!r}")
         self.history_limit = history_limit
 
+    def blocks_archive(self, state: ApprovalsState) -> bool:
+        """Hold an agent back that waits for an answer."""
+        return len(state.pending) > 0
+
     @reduces(ApprovalRequested)
     def request(self, state: ApprovalsState, event: ApprovalRequested, path: Path) -> ApprovalsState:
         """Put the approval behind the other pending ones."""

@@ -88,6 +88,30 @@ class MessageDeleted:
     id: str
 
 
+@event("messages_trimmed")
+class MessagesTrimmed:
+    """Old messages were let go of: all but the last `keep`, and those from before `before`; one may be None.
+
+    The state alone gets smaller: what was said is still on the journal, and in every state of before. A
+    message without a time is only let go of by `keep`. Who spoke stays a participant.
+    """
+
+    keep: int | None = None
+    before: datetime | None = None
+
+    def objection(self) -> str | None:
+        """Return why nothing can be trimmed so, or None."""
+        if self.keep is None and self.before is None:
+            return "messages are trimmed to a number of them or at a time, got neither"
+        if self.keep is not None and self.keep < 0:
+            return f"the number of messages to keep is 0 or more, got {self.keep!r}"
+        return None
+
+    def takes(self, at: datetime | None) -> bool:
+        """Tell whether a message of this time is too old to stay."""
+        return self.before is not None and at is not None and in_utc(at) < in_utc(self.before)
+
+
 @event("context_switch")
 class ContextSwitched:
     """The talk turned to something else.
@@ -144,6 +168,11 @@ class ConversationEnded:
     at: datetime | None = None
 
 
+def in_utc(at: datetime) -> datetime:
+    """Return a time in UTC; one without a zone counts as UTC."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 def hour_of(message: Message) -> datetime | None:
     """Return the beginning of the hour in which a message came, in UTC; None for one without a time.
 
@@ -151,16 +180,15 @@ def hour_of(message: Message) -> datetime | None:
     """
     if message.at is None:
         return None
-    at = message.at.replace(tzinfo=UTC) if message.at.tzinfo is None else message.at.astimezone(UTC)
-    return at.replace(minute=0, second=0, microsecond=0)
+    return in_utc(message.at).replace(minute=0, second=0, microsecond=0)
 
 
 class ConversationModule(StateModule[ConversationState]):
     """Keep what is said in a conversation and what is known about it.
 
     Rejects a message without id or user or with the id of a present one, a change to a message that is not
-    there, a sentiment outside -1 … 1, a goal without id or active already, and the completion of a goal that
-    is not active here.
+    there, a sentiment outside -1 … 1, a goal without id or active already, the completion of a goal that is
+    not active here, and a trimming that says neither how many messages stay nor from when on.
 
     Messages are found by their user, by the hour they came in, and by the topic that their conversation has.
     """
@@ -218,6 +246,19 @@ class ConversationModule(StateModule[ConversationState]):
         if event.id not in state.messages:
             return refuse(self, state, path, f"no message {event.id!r} to delete in the conversation")
         return evolve(state, messages=state.messages.remove(event.id))
+
+    @reduces(MessagesTrimmed)
+    def trim_messages(
+        self, state: ConversationState, event: MessagesTrimmed, path: Path
+    ) -> ConversationState:
+        """Let go of the messages that are too many or too old; the same trimming again changes nothing."""
+        objection = event.objection()
+        if objection is not None:
+            return refuse(self, state, path, objection)
+        messages = state.messages
+        last = messages if event.keep is None else messages.last(event.keep)
+        kept = [message for message in last if not event.takes(message.at)]
+        return state if len(kept) == len(messages) else evolve(state, messages=Entities(kept))
 
     @reduces(ContextSwitched)
     def switch_context(self, state: ConversationState, event: ContextSwitched) -> ConversationState:

@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from eliza_modules.conversation import ContextSwitched, MessageDeleted, MessageReceived
-from eliza_modules.refusal import refuse
+from eliza_modules.conversation import ContextSwitched, MessageDeleted, MessageReceived, MessagesTrimmed
+from eliza_modules.refusal import is_addressed, refuse
 from eliza_modules.update import is_unchanged
 from eliza_state.collections import Map, Set
 from eliza_state.errors import RegistrationError
@@ -36,12 +36,16 @@ class MessageReference:
 
 @attrs.frozen(kw_only=True)
 class RoomState:
-    """What a room holds; `history` has the newest message last and is bounded by its module."""
+    """What a room holds; `history` has the newest message last and is bounded by its module.
+
+    A room that is `closed` takes no more events, and neither do its conversations.
+    """
 
     participants: Set[str] = attrs.field(factory=Set[str])
     context: str = ""
     history: tuple[MessageReference, ...] = ()
     metadata: Map[str, Any] = attrs.field(factory=Map[str, Any])
+    closed: bool = False
 
 
 @event("user_joined")
@@ -77,11 +81,19 @@ class RoomMetadataChanged:
     value: Any
 
 
+@event("room_closed", ends_scope=True)
+class RoomClosed:
+    """The room is gone. `at` is for the journal's readers; no state keeps it."""
+
+    at: datetime | None = None
+
+
 class RoomModule(StateModule[RoomState]):
     """Keep a room's participants, context, metadata and the references to its last messages.
 
     Who joined or spoke is in, who left is out, and a new name is in even if the old one was not. The texts
-    stay in the conversations; a deleted message's reference goes. Rejects an empty user, name or key.
+    stay in the conversations; the reference of a message that is deleted or trimmed there goes. Rejects an
+    empty user, name or key.
 
     `history_limit` bounds the history, at least 1. A history that is stored already follows a lower limit
     with the room's next message; a higher one it grows into. Raises `RegistrationError` for anything else.
@@ -133,6 +145,13 @@ class RoomModule(StateModule[RoomState]):
         """Take the new context, the room's own or that of a conversation in it."""
         return state if event.context == state.context else evolve(state, context=event.context)
 
+    @reduces(RoomClosed)
+    def close(self, state: RoomState, event: RoomClosed, path: Path) -> RoomState:
+        """Note that the room is gone; one that is addressed to something below it closes nothing here."""
+        if state.closed or not is_addressed(self, path):
+            return state
+        return evolve(state, closed=True)
+
     @reduces(MessageReceived)
     def refer(self, state: RoomState, event: MessageReceived, path: Path) -> RoomState:
         """Refer to the message in the history; its author is in the room."""
@@ -148,6 +167,23 @@ class RoomModule(StateModule[RoomState]):
         kept = tuple(
             reference for reference in state.history if (reference.conversation, reference.message) != gone
         )
+        return state if len(kept) == len(state.history) else evolve(state, history=kept)
+
+    @reduces(MessagesTrimmed)
+    def forget_old(self, state: RoomState, event: MessagesTrimmed, path: Path) -> RoomState:
+        """Drop the references to messages that their conversation has let go of."""
+        objection = event.objection()
+        if objection is not None:
+            return refuse(self, state, path, objection)
+        here = [each for each in state.history if each.conversation == _conversation(path)]
+        # What a conversation holds ends with the messages that the history refers to.
+        too_many = 0 if event.keep is None else len(here) - event.keep
+        gone = {
+            (each.conversation, each.message)
+            for number, each in enumerate(here)
+            if number < too_many or event.takes(each.at)
+        }
+        kept = tuple(each for each in state.history if (each.conversation, each.message) not in gone)
         return state if len(kept) == len(state.history) else evolve(state, history=kept)
 
 

@@ -179,6 +179,10 @@ class RunModule(StateModule[RunsState]):
             raise RegistrationError(f"keep_finished counts runs, at least 1, got {keep_finished!r}")
         self.keep_finished = keep_finished
 
+    def blocks_archive(self, state: RunsState) -> bool:
+        """Hold an agent back that has an unfinished run."""
+        return len(state.unfinished) > 0
+
     @reduces(RunCreated)
     def create(self, state: RunsState, event: RunCreated, path: Path) -> RunsState:
         """Put the run behind the others, as a pending one."""

@@ -120,6 +120,21 @@ def test_an_older_payload_is_upcast():
     assert Grown(length_cm=150) == decode(event_type(Grown), b'{"length_m": 1.5}', schema_version=1)
 
 
+def test_payloads_are_decoded_together() -> None:
+    events = [Visited(user=str(number), place=Place("home"), extra={number: (1,)}) for number in range(3)]
+
+    assert events == PLAIN.decode_all(event_type(Visited), [encode(each) for each in events])
+    assert [] == PLAIN.decode_all(event_type(Visited), [])
+
+
+@pytest.mark.parametrize("odd", [b'{"user":5}', b"", b"no JSON", b"{},{}"])
+def test_a_payload_that_does_not_fit_is_told_among_others(odd: bytes) -> None:
+    fine = encode(Visited(user="ada", place=Place("home")))
+
+    with pytest.raises(InvalidEvent, match="visited: "):
+        PLAIN.decode_all(event_type(Visited), [fine, odd, fine])
+
+
 @attrs.frozen
 class Marks:
     """What only its declared type can read whole."""

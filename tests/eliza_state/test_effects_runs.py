@@ -253,7 +253,8 @@ async def test_leaving_a_listener_as_a_context_ends_it(manager, effects):
     assert [] == runs.log
 
 
-async def test_close_cancels_all_and_leaves_no_task(manager):
+async def test_close_cancels_all_and_leaves_no_task(opened, url):
+    manager = await opened(url, feed=False)
     before = asyncio.all_tasks()
     runs = Runs()
     effects = Effects(manager)

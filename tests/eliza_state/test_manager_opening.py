@@ -77,7 +77,8 @@ async def test_closing_waits_for_what_is_under_way(opened, sqlite_url):
     [
         ("nonsense", "a store is named by a URL"),
         ("", "a store is named by a URL"),
-        ("postgresql://localhost/x", "a store is 'memory://' or a SQLite file"),
+        ("oracle://localhost/x", "a store is .memory://., a SQLite file"),
+        ("mysql://localhost/x", "MySQL and MariaDB take storages"),
         ("sqlite://", "a SQLite store is"),
         ("sqlite:///:memory:", "a SQLite store is"),
         ("sqlite:///{folder}/missing/state.db", "there is no folder"),

@@ -25,6 +25,8 @@ from eliza_state.lifecycle import Phase
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from eliza_state.portal import SyncScope, SyncStateManager
+from eliza_state.query import F
+from eliza_state.query.queries import Queries
 from eliza_state.scope import Scope
 from eliza_state.testing import RecordingReceiver
 from tests.eliza_state import chat
@@ -72,6 +74,23 @@ def test_every_method_has_its_counterpart_with_the_same_parameters(face: type, o
     assert (missing, different) == ([], [])
     assert parameters(SyncStateManager.open) == parameters(StateManager.open)
     assert parameters(StateManager.changes).items() <= parameters(SyncStateManager.changes).items()
+
+
+def test_a_query_has_the_parameters_of_queries() -> None:
+    asked = parameters(Queries.find)
+
+    assert asked == parameters(SyncStateManager.query)
+
+
+def test_entries_are_found_wherever_they_are(manager: SyncStateManager, talk: SyncScope) -> None:
+    talk.dispatch(Said(user="ada", text="hello"))
+    manager.dispatch(Said(user="ada", text="hello"), to=OTHER)
+
+    answer = manager.query("talk", of="texts", where=F.value == "hello", limit=1)
+    rest = manager.query("talk", of="texts", where=F.value == "hello", limit=1, after=answer.cursor)
+    below = manager.query("talk", of="texts", below=talk)
+
+    assert [[match.path for match in found] for found in (answer, rest, below)] == [[TALK], [OTHER], [TALK]]
 
 
 def test_events_go_in_and_states_come_out(manager: SyncStateManager, talk: SyncScope) -> None:

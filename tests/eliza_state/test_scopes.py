@@ -9,7 +9,7 @@ import pytest
 from eliza_state.limits import Limits
 from eliza_state.path import Path
 from eliza_state.testing import RecordingReceiver
-from tests.eliza_state.chat import OTHER, ROOM, TALK, Closed, Said, Typing
+from tests.eliza_state.chat import OTHER, ROOM, TALK, Closed, Said, TalkModule, Typing
 
 
 def talk(number: int) -> Path:
@@ -107,6 +107,15 @@ async def test_idle_scopes_beyond_the_bytes_go(opened, sqlite_url):
     # the room, the agent and the root hold all 50 texts by the measure, and stay while something lives below
     assert len(live(manager)) < 20
     assert manager._scopes.size_bytes == sum(scope.size_bytes for scope in manager._scopes)
+
+
+async def test_records_that_no_module_keeps_do_not_count(opened, sqlite_url):
+    manager = await opened(sqlite_url, modules=[TalkModule()])
+    await say_in(manager, 5)
+    sizes = {scope.path: scope.size_bytes for scope in manager._scopes}
+
+    assert {0} == {sizes[path] for path in ROOM.chain()}
+    assert manager._scopes.size_bytes == sum(sizes.values()) > 500
 
 
 async def test_the_scope_in_use_stays(opened, sqlite_url):

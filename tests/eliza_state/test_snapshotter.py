@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -12,6 +13,7 @@ from eliza_state import snapshotter
 from eliza_state.errors import StoreError
 from eliza_state.limits import Limits
 from eliza_state.manager import StateManager
+from eliza_state.path import Path
 from eliza_state.snapshots import ChunkMissing
 from tests.eliza_state import chat
 from tests.eliza_state.chat import ROOM, TALK, Said
@@ -64,6 +66,27 @@ async def test_old_snapshots_go(opened, sqlite_url, eager):
         await say(manager, 10)
 
     assert await slots(sqlite_url) <= 8
+
+
+async def test_a_scope_that_only_counts_weighs_no_more_with_each_snapshot(opened, sqlite_url, eager):
+    manager = await opened(sqlite_url)
+    sizes = []
+    for _ in range(20):
+        await manager.dispatch_all([(Said(user="ada", text="x" * 100), TALK)] * 10)
+        await manager._snapshotter.close([])
+        sizes.append(manager._scopes.find(Path()).size_bytes)
+
+    assert max(sizes) < 300
+    assert manager._scopes.size_bytes == sum(scope.size_bytes for scope in manager._scopes)
+
+
+async def test_a_scope_that_keeps_what_it_is_told_weighs_as_much(opened, sqlite_url, eager):
+    manager = await opened(sqlite_url)
+    for _ in range(20):
+        await manager.dispatch_all([(Said(user="ada", text="x" * 100), TALK)] * 10)
+        await manager._snapshotter.close([])
+
+    assert manager._scopes.find(TALK).size_bytes >= 20_000
 
 
 async def test_a_snapshot_that_cannot_be_stored_is_reported_and_stops_nothing(
@@ -134,13 +157,20 @@ async def test_a_buffered_store_takes_snapshots_of_what_is_written(opened, sqlit
 
 async def test_a_buffered_store_that_goes_on_at_once_takes_snapshots_as_well(opened, sqlite_url, eager):
     manager = await opened(sqlite_url, durability="buffered", limits=Limits(flush_interval_ms=1))
-    for number in range(300):
-        await manager.dispatch(Said(user="ada", text=str(number)), to=TALK)
-        if not number % 10:
-            await manager.flush()
-    await manager._snapshotter.close([])
 
-    assert await slots(sqlite_url) > 4
+    async def go_on() -> None:
+        for number in itertools.count():
+            await manager.dispatch(Said(user="ada", text=str(number)), to=TALK)
+            if not number % 10:
+                await manager.flush()
+
+    going_on = asyncio.create_task(go_on())
+    async with asyncio.timeout(60):  # a scope's next snapshot begins once the last one is stored
+        while await slots(sqlite_url) <= 4:
+            assert not going_on.done()
+    going_on.cancel()
+    await asyncio.wait([going_on])
+
     assert [] == list(manager.problems)
 
 

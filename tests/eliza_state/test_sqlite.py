@@ -116,3 +116,50 @@ def test_a_held_lock_is_busy_and_any_other_error_is_the_stores(file: FilePath) -
             other.execute("SELECT missing")
 
     assert not isinstance(caught.value, Busy)
+
+
+def driver_of(engine: Engine) -> sqlite3.Connection:
+    """The one connection that writes."""
+    driver = engine.raw_connection().driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def fill(driver: sqlite3.Connection) -> None:
+    """Make a table large and empty again."""
+    driver.execute("BEGIN")
+    driver.execute("CREATE TABLE t (a)")
+    driver.executemany("INSERT INTO t VALUES (?)", [("x" * 3_000,)] * 300)
+    driver.execute("DELETE FROM t")
+    driver.execute("COMMIT")
+
+
+def test_a_new_file_gives_free_pages_back_piece_by_piece(url: URL, file: FilePath, keep: Keep) -> None:
+    driver = driver_of(keep(sqlite.writing_engine(url, synchronous="NORMAL")))
+    fill(driver)
+    free = sqlite.free_bytes(driver)
+    piece = sqlite.give_back(driver, max_bytes=100_000)
+    rest = sqlite.give_back(driver, max_bytes=10_000_000)
+    assert sqlite.empty_log(driver)
+
+    assert 90_000 < piece <= 100_000
+    assert (free, sqlite.free_bytes(driver)) == (piece + rest, 0)
+    assert file.stat().st_size < 100_000
+
+
+def test_an_older_file_gives_nothing_back_until_it_was_rewritten(
+    url: URL, file: FilePath, keep: Keep
+) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as older, older:
+        older.execute("CREATE TABLE passing (a)")
+    driver = driver_of(keep(sqlite.writing_engine(url, synchronous="NORMAL")))
+    fill(driver)
+    before = sqlite.give_back(driver, max_bytes=100_000)
+    rewritten = sqlite.rewrite(driver)
+    driver.execute("DROP TABLE t")
+    fill(driver)
+    after = sqlite.give_back(driver, max_bytes=100_000)
+
+    assert (before, sqlite.gives_back(driver)) == (0, True)
+    assert rewritten > 500_000
+    assert after > 90_000

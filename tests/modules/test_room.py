@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from eliza_modules.conversation import ContextSwitched, MessageDeleted, MessageReceived
 from eliza_modules.room import (
     MessageReference,
+    RoomClosed,
     RoomMetadataChanged,
     RoomModule,
     RoomState,
@@ -19,6 +20,7 @@ from eliza_modules.room import (
     UserRenamed,
 )
 from eliza_state.errors import RegistrationError, Rejected
+from eliza_state.event import event_type
 from eliza_state.path import Path
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -33,6 +35,22 @@ def said(identifier, *, user="ada"):
 
 def test_starts_empty(world):
     assert RoomState() == world.state("room")
+
+
+def test_a_closed_room_says_so(world):
+    world.send("room", RoomClosed(at=NOON))
+
+    assert world.state("room").closed
+
+
+def test_a_closed_room_ends_its_scope():
+    assert event_type(RoomClosed).ends_scope
+
+
+def test_what_is_closed_below_a_room_does_not_close_it(world):
+    world.send("conversation", RoomClosed())
+
+    assert not world.state("room").closed
 
 
 def test_who_joins_is_in(world):

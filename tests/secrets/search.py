@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import math
 import re
 import secrets
@@ -45,7 +46,8 @@ def made() -> dict[str, str]:
 
 def found_in(content: str | bytes, planted: dict[str, str]) -> list[str]:
     """Name the places whose secrets stand in a content, whole or in part, in any form, compressed or not."""
-    contents = list(expanded(content.encode("utf-8", "replace") if isinstance(content, str) else content))
+    whole = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    contents = [each for each in expanded(whole) if len(each) >= _PIECE]
     return [
         place
         for place, secret in planted.items()
@@ -53,7 +55,8 @@ def found_in(content: str | bytes, planted: dict[str, str]) -> list[str]:
     ]
 
 
-def forms(secret: str) -> set[bytes]:
+@functools.cache  # asked for with each of thousands of contents
+def forms(secret: str) -> frozenset[bytes]:
     """Give the forms in which a secret, or the beginning or end of one that is cut off, could stand."""
     pieces = (secret[:_PIECE].encode(), secret[-_PIECE:].encode())
     found: set[bytes] = set()
@@ -61,7 +64,7 @@ def forms(secret: str) -> set[bytes]:
         text = piece.decode()
         found |= {piece, piece.hex().encode(), piece.hex().upper().encode(), text.encode("utf-16-le")}
         found |= set(_base64(piece))
-    return found
+    return frozenset(found)
 
 
 def _base64(piece: bytes) -> Iterator[bytes]:

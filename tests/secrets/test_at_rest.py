@@ -13,7 +13,7 @@ import redis
 import sqlalchemy
 
 from eliza_state import snapshotter
-from tests.secrets.planted import ROOM, Kind, filled, planted
+from tests.secrets.planted import ROOM, USER, Kind, filled, planted
 from tests.secrets.search import PLACES, files, found_in
 
 
@@ -46,7 +46,7 @@ async def fill(folder: Path, kind: Kind, **options: Any) -> tuple[dict[str, str]
         for number in range(600):
             await store.manager.dispatch(filled(store.secrets), to=ROOM, id=f"again {number}")
         found = list(stored(folder))
-    return store.secrets, [*found, *stored(folder)]
+    return store.secrets, list(dict.fromkeys([*found, *stored(folder)]))
 
 
 async def test_in_plain_every_secret_is_found(tmp_path: Path):
@@ -87,6 +87,16 @@ async def test_an_archive(tmp_path: Path, kind: Kind):
     secrets, found = await fill(tmp_path, kind, snapshots=layers)
 
     assert (kind == "plain") == any(found_in(content, secrets) for _, content in found)
+
+
+@pytest.mark.parametrize("kind", ["plain", "sealed"])
+async def test_the_segments_of_archived_scopes(tmp_path: Path, kind: Kind):
+    async with planted(tmp_path, kind) as store:
+        moved = await store.manager.archive.store(ROOM, USER)
+    segments = [content for path, content in files(tmp_path) if path.suffix == ".segment"]
+
+    assert (ROOM, USER) == tuple(path.encode() for path in moved.paths)
+    assert (kind == "plain") == any(found_in(content, store.secrets) for content in segments)
 
 
 @pytest.mark.parametrize("kind", ["plain", "sealed"])

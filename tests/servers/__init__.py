@@ -7,7 +7,7 @@ with the tests however those end (see `tests.servers.processes`). Tests get them
 """
 
 from tests.servers.obtaining import POSTGRES_URL, REDIS_URL, REQUIRED, Unavailable, obtain
-from tests.servers.postgres_servers import PostgresServer, fresh_database, postgres_programs
+from tests.servers.postgres_servers import Administrator, PostgresServer, postgres_programs
 from tests.servers.processes import StartFailed, runs, until
 from tests.servers.redis_servers import (
     RedisCluster,
@@ -21,13 +21,13 @@ __all__ = [
     "POSTGRES_URL",
     "REDIS_URL",
     "REQUIRED",
+    "Administrator",
     "PostgresServer",
     "RedisCluster",
     "RedisServer",
     "SentinelGroup",
     "StartFailed",
     "Unavailable",
-    "fresh_database",
     "obtain",
     "postgres_programs",
     "redis_database",

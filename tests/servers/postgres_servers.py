@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -79,18 +79,29 @@ def _empty_data(program: Path) -> Path:
     return folder / "data"
 
 
-@contextlib.contextmanager
-def fresh_database(url: str, *, alive: Callable[[], bool] = lambda: True) -> Iterator[str]:
-    """Make a database on the server and drop it in the end, connections to it and all, if that is alive."""
-    server = make_url(url).set(drivername="postgresql")
-    admin = server.render_as_string(hide_password=False)
-    name = f"eliza_state_{uuid4().hex}"
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield server.set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
-    if alive():
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+class Administrator:
+    """Make databases on a server and drop them, over one connection: with warm caches that costs half."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url).set(drivername="postgresql")
+        self._connection = psycopg.connect(self._url.render_as_string(hide_password=False), autocommit=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def create(self) -> str:
+        """Make a database and return its URL, for SQLAlchemy."""
+        name = f"eliza_state_{uuid4().hex}"
+        self._connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        made = self._url.set(drivername="postgresql+psycopg", database=name)
+        return made.render_as_string(hide_password=False)
+
+    def drop(self, url: str) -> None:
+        """Drop a database, connections to it and all."""
+        self._connection.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 
 
 class PostgresServer:
@@ -131,9 +142,15 @@ class PostgresServer:
     def running(self) -> bool:
         return self._process.running
 
-    def database(self) -> contextlib.AbstractContextManager[str]:
-        """Make a database; what is entered is its URL, and in the end it is dropped."""
-        return fresh_database(self.url, alive=lambda: self.running)
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """Make a database; what is entered is its URL, and in the end it is dropped if the server runs."""
+        with Administrator(self.url) as administrator:
+            made = administrator.create()
+        yield made
+        if self.running:  # perhaps again, and then older connections are gone
+            with Administrator(self.url) as administrator:
+                administrator.drop(made)
 
     def start(self) -> Self:
         """Return when it accepts connections."""

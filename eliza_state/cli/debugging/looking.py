@@ -7,7 +7,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from eliza_state.cli.debugging.options import (
+from eliza_state.cli.debugging.points import NOW, parse_point
+from eliza_state.cli.debugging.sessions import session
+from eliza_state.cli.debugging.showing import show_change, show_head, show_slices, show_states
+from eliza_state.cli.debugging.sides import Sides
+from eliza_state.cli.opening import DEFAULT_STORE
+from eliza_state.cli.options import (
     POINT,
     Debug,
     Depth,
@@ -17,11 +22,6 @@ from eliza_state.cli.debugging.options import (
     ScopePath,
     Store,
 )
-from eliza_state.cli.debugging.points import NOW, parse_point
-from eliza_state.cli.debugging.sessions import session
-from eliza_state.cli.debugging.showing import show_change, show_head, show_slices, show_states
-from eliza_state.cli.debugging.sides import Sides
-from eliza_state.cli.opening import DEFAULT_STORE
 from eliza_state.cli.show import find_scope
 from eliza_state.cli.terminal import output, print_json, put
 

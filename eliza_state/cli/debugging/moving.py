@@ -9,11 +9,11 @@ import attrs
 import msgspec
 import typer
 
-from eliza_state.cli.debugging.options import POINT, Debug, Json, Modules, ScopePath, Store
 from eliza_state.cli.debugging.points import NOW, parse_point
 from eliza_state.cli.debugging.replaying import First, Last
 from eliza_state.cli.debugging.sessions import Session, session
 from eliza_state.cli.opening import DEFAULT_STORE, open_store
+from eliza_state.cli.options import POINT, Debug, Json, Modules, ScopePath, Store
 from eliza_state.cli.show import find_scope
 from eliza_state.cli.terminal import Misuse, print_json, reporting, say
 from eliza_state.debugger import Debugger

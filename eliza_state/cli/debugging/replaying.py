@@ -9,9 +9,9 @@ import msgspec
 import typer
 from rich.text import Text
 
-from eliza_state.cli.debugging.options import Debug, Json, Modules, ScopePath, Store
 from eliza_state.cli.debugging.sessions import session
 from eliza_state.cli.opening import DEFAULT_STORE, find_modules_named
+from eliza_state.cli.options import Debug, Json, Modules, ScopePath, Store
 from eliza_state.cli.show import find_scope
 from eliza_state.cli.terminal import Misuse, output, print_json, put
 from eliza_state.debugger.replaying import RecordName

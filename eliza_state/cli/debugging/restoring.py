@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from eliza_state.cli.debugging.options import POINT, Debug, Json, Modules, Store, WantedPath
 from eliza_state.cli.debugging.points import parse_point
 from eliza_state.cli.debugging.sessions import session
 from eliza_state.cli.debugging.showing import show_change
 from eliza_state.cli.opening import DEFAULT_STORE, check_is_there
+from eliza_state.cli.options import POINT, Debug, Json, Modules, Store, WantedPath
 from eliza_state.cli.show import find_scope
 from eliza_state.cli.terminal import FAILED, Misuse, output, print_json, put, reporting, say
 from eliza_state.debugger import Restored, SnapshotDiff

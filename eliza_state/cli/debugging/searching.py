@@ -8,7 +8,11 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from eliza_state.cli.debugging.options import (
+from eliza_state.cli.debugging.points import parse_time
+from eliza_state.cli.debugging.sessions import session
+from eliza_state.cli.debugging.showing import show_entry
+from eliza_state.cli.opening import DEFAULT_STORE
+from eliza_state.cli.options import (
     Debug,
     Json,
     Limit,
@@ -17,10 +21,6 @@ from eliza_state.cli.debugging.options import (
     Store,
     WantedPath,
 )
-from eliza_state.cli.debugging.points import parse_time
-from eliza_state.cli.debugging.sessions import session
-from eliza_state.cli.debugging.showing import show_entry
-from eliza_state.cli.opening import DEFAULT_STORE
 from eliza_state.cli.rendering import abbreviated
 from eliza_state.cli.show import find_scope
 from eliza_state.cli.terminal import FAILED, output, print_json, put, say

@@ -13,7 +13,17 @@ from eliza_state.cli.debugging.points import parse_point
 from eliza_state.cli.debugging.sessions import Session
 from eliza_state.cli.opening import open_store
 from eliza_state.cli.terminal import Misuse
-from eliza_state.debugger import Debugger, JsonPatch, ScopeState, SnapshotDiff, StateSnapshot, diff
+from eliza_state.debugger import (
+    MISSING,
+    Debugger,
+    JsonPatch,
+    ScopeState,
+    SnapshotDiff,
+    StateSnapshot,
+    diff,
+    document,
+)
+from eliza_state.debugger.snapshot import Initial
 from eliza_state.path import Path
 
 
@@ -88,7 +98,18 @@ def _as_json(side: StateSnapshot | _File) -> StateSnapshot:
         Path.decode(path): ScopeState(scope.level, scope.version, scope.position, scope.slices)
         for path, scope in found.scopes.items()
     }
-    return StateSnapshot(found.position, found.recorded_at, MappingProxyType(scopes), found.modules)
+    initial = None if isinstance(side, _File) or side.initial is None else _told(side.initial)
+    return StateSnapshot(found.position, found.recorded_at, MappingProxyType(scopes), found.modules, initial)
+
+
+def _told(initial: Initial) -> Initial:
+    """Return what gives the states that slices begin with as plain JSON data."""
+
+    def told(name: str) -> Any:
+        state = initial(name)
+        return state if state is MISSING else document(state)
+
+    return told
 
 
 def _json(snapshot: StateSnapshot) -> dict[str, Any]:

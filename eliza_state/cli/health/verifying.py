@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from eliza_state.cli.debugging.options import Debug, Json, Modules, Store
-from eliza_state.cli.opening import DEFAULT_STORE, find_modules
+from eliza_state.cli.opening import DEFAULT_STORE, archive_folder, find_modules
+from eliza_state.cli.options import Debug, Json, Modules, Store
 from eliza_state.cli.progress import progress_bar
 from eliza_state.cli.terminal import FAILED, one_line, output, print_json, put, reporting, say
 from eliza_state.clock import now_us
@@ -55,16 +55,18 @@ def verify(
         wanted = None if all_of_them else sample
         database = _database(store)
         known = find_modules(modules or ())
-        with _progress() as told:
+        with shown_progress() as told:
             try:
                 found = asyncio.run(_verified(store, known, wanted, told))
             except StoreError as error:
+                if database is None:
+                    raise
                 say(f"warning: the store cannot be opened: {error}")
                 found = verify_files(database, told=told)
         if as_json:
             print_json(msgspec.json.encode(found.to_dict()))
         else:
-            _show_verification(found, output())
+            show_verification(found, output())
         if not found.is_good:
             raise typer.Exit(FAILED)
 
@@ -72,14 +74,15 @@ def verify(
 async def _verified(
     store: str, modules: list[StateModule[object] | Composition], sample: int | None, told: Told
 ) -> Verification:
-    async with StateManager.open(store, modules=modules, read_only=True) as manager:
+    async with StateManager.open(store, modules=modules, read_only=True, archive=archive_folder()) as manager:
         return await verify_store(manager, sample=sample, told=told)
 
 
-def _database(store: str) -> str:
-    """Return the file of a store; raises `StoreError` for one that is not there, or in memory."""
-    database = JournalSource(url=store, read_only=True, clock=now_us).database
-    if database is None:
+def _database(store: str) -> str | None:
+    """Return the file of a store, `None` on a server; raises `StoreError` for one in memory or not there."""
+    source = JournalSource(url=store, read_only=True, clock=now_us)
+    database = source.database
+    if database is None and source.server is None:
         raise StoreError("a store in memory has no files; name one in a file")
     return database
 
@@ -105,7 +108,7 @@ def repair(
     """
     with reporting(debug=debug):
         known = find_modules(modules or ())
-        with _progress() as told:
+        with shown_progress() as told:
             done = asyncio.run(repair_store(store, modules=known, dry_run=dry_run, told=told))
         if as_json:
             print_json(msgspec.json.encode(done.to_dict()))
@@ -116,7 +119,7 @@ def repair(
 
 
 @contextlib.contextmanager
-def _progress() -> Generator[Told]:
+def shown_progress() -> Generator[Told]:
     """Show a bar on standard error where that is a terminal."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     with progress_bar(console) as bar:
@@ -134,7 +137,8 @@ def _progress() -> Generator[Told]:
         yield told
 
 
-def _show_verification(found: Verification, console: Console) -> None:
+def show_verification(found: Verification, console: Console) -> None:
+    """Print how much was looked at, and each damage with what it means."""
     counts = found.by_check()
     for check, checked in found.checked.items():
         state = f"{counts[check]} damaged" if check in counts else "good"

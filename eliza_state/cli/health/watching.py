@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from eliza_state.cli.debugging.options import Debug, Json, Modules, Store
 from eliza_state.cli.opening import DEFAULT_STORE, open_store
+from eliza_state.cli.options import Debug, Json, Modules, Store
 from eliza_state.cli.terminal import FAILED, one_line, output, print_json, put, reporting
 from eliza_state.health import HealthMonitor, StateHealth
 from eliza_state.manager import StateManager

@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from eliza_state.change import Record
+from eliza_state.collector import collector_paused
 from eliza_state.debugger.comparing import SliceDiff, diff
 from eliza_state.debugger.folding import Moment
 from eliza_state.debugger.looking import Looking
@@ -29,12 +30,12 @@ from eliza_state.debugger.replaying.request import Edit, Order, Request, Skip, r
 from eliza_state.debugger.replaying.result import Divergence, Replay
 from eliza_state.debugger.replaying.returns import returns_in
 from eliza_state.debugger.snapshot import ScopeState, StateSnapshot
+from eliza_state.decoding import read_event
 from eliza_state.diff import Difference
 from eliza_state.errors import InvalidEvent, StateError
 from eliza_state.event import EventType, event_type
 from eliza_state.path import Path
 from eliza_state.problems import Problem
-from eliza_state.recovery import collector_paused, read_event
 from eliza_state.snapshots import ChunkMissing
 from eliza_state.tree import Tree
 

@@ -67,6 +67,8 @@ async def forked(looking: Looking, url: str, *, at: int | None, path: Path | str
     target = source.parsed()
     if target is None:
         return await _in_memory(looking, url, cut)
+    if source.server is not None:
+        raise StoreError("a fork is made in a file or in memory, not on a server; name a file")
     await _in_file(looking, source, target, cut)
     return await _opened(looking, url)
 

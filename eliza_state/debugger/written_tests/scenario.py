@@ -15,20 +15,12 @@ from eliza_state.debugger.history import History
 from eliza_state.debugger.masking import masked, read_masked
 from eliza_state.debugger.ranges import Range
 from eliza_state.errors import InvalidEvent, Rejected, StateError
+from eliza_state.event import RESTORE
 from eliza_state.module import Composition, StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problems
 from eliza_state.testing import TreeDriver
 from eliza_state.tree import Tree
-
-
-@attrs.frozen
-class Step:
-    """A record of the range: with its event or, where the test leaves it out, why it does."""
-
-    record: Record
-    event: Any = None
-    left_out: str = ""
 
 
 @attrs.frozen
@@ -39,6 +31,20 @@ class Slice:
     name: str
     module: StateModule[Any]
     state: Any
+
+
+@attrs.frozen
+class Step:
+    """A record of the range: with its event or, where the test leaves it out, why it does.
+
+    One that restored its scope has no event but the slices that it gave back, as they were at `target`.
+    """
+
+    record: Record
+    event: Any = None
+    left_out: str = ""
+    restored: tuple[Slice, ...] = ()
+    target: int = 0
 
 
 @attrs.frozen
@@ -79,7 +85,12 @@ class Staging:
         driver = TreeDriver(*_registered(modules), hierarchy=self._tree.hierarchy)
         for one in given:
             driver.given(one.name, one.state, of=one.path)
-        done = tuple(self._sent(driver, step, modules) for step in steps)
+        done = tuple(
+            self._restored(driver, step.record, modules, names=scopes.get(step.record.path, ()))
+            if step.record.event == RESTORE
+            else self._sent(driver, step, modules)
+            for step in steps
+        )
         then = tuple(
             Slice(path, name, modules[name], driver.state(name, of=path))
             for path, names in scopes.items()
@@ -164,6 +175,28 @@ class Staging:
             what = f"it is refused: {error.reason}" if isinstance(error, Rejected) else str(error)
             return Step(step.record, left_out=what)
         return step
+
+    def _restored(
+        self,
+        driver: TreeDriver,
+        record: Record,
+        modules: Mapping[str, StateModule[Any]],
+        *,
+        names: Iterable[str],
+    ) -> Step:
+        """Give the driver those slices, of these names, that a record restored."""
+        restore = self._history.journal.restored_at(record.path, until=record.position)
+        if restore is None or restore.position != record.position:
+            return Step(record, left_out="what it restores is not on the journal")
+        slices = self._history.at(record.path, record.position).slices
+        restored = tuple(
+            Slice(record.path, name, modules[name], self._hidden(modules[name], slices[name]))
+            for name in names
+            if modules[name].restorable
+        )
+        for one in restored:
+            driver.given(one.name, one.state, of=one.path)
+        return Step(record, restored=restored, target=restore.target)
 
     def _check(self, then: Iterable[Slice]) -> None:
         if self._is_masked:

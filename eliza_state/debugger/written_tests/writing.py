@@ -105,7 +105,12 @@ class _Writing:
 
     def _sent(self, step: Step) -> Iterator[str]:
         record = step.record
-        if step.event is not None:
+        if step.restored:
+            what = f"gives back the state of position {step.target}"
+            yield f"    # {record.event} at position {record.position} {what}"
+            for one in step.restored:
+                yield from self._given(one)
+        elif step.event is not None:
             event = self._told(step.event, f"the event at position {record.position}")
             items = (Item("", self._places[record.path]), Item("", event))
             yield from self._with_comment(statement("", Group("driver.send(", items, ")")))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine
 from eliza_state.errors import Busy, StoreError
 from eliza_state.health.verifying.finding import Finding
 from eliza_state.health.verifying.subject import Subject, name_of
-from eliza_state.indexes import collections_of
+from eliza_state.indexes import collections_of, entries
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from eliza_state.query.facts import Facts
@@ -111,7 +111,8 @@ def _scanned(layout: Layout, path: Path, state: Any) -> set[tuple[Any, ...]]:
     with _scratch() as connection:
         session = Session(connection)
         session.begin(layout, "scratch")
-        session.write_scope(layout, path, state)
+        found = entries(getattr(state, layout.collection.field))
+        session.write_scopes(layout, {path: layout.rows(found, state)})
         first = (session.number(layout) or 0) * LABELS
         return {tuple(row) for row in session.run(_ROWS, (first, path.encode(), first, first + LABELS - 1))}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from eliza_state.health.verifying import tables
 from eliza_state.health.verifying.finding import Finding
 from eliza_state.health.verifying.subject import Subject, name_of, reading
+from eliza_state.journal.archive import rows
 from eliza_state.journal.interning import Interning
 from eliza_state.journal.schema import ROOT_ID
 
@@ -28,6 +29,30 @@ class Rule(NamedTuple):
     query: str
     text: str
     loss: str
+    is_explained: Callable[[Subject, Connection, Any], bool] | None = None
+    """Tells of one of those rows that it is as it should be: what it refers to is in the archive."""
+
+
+def _is_archived(_subject: Subject, connection: Connection, path_id: Any) -> bool:
+    """Tell whether a path, by its number, is in the archive, or below one that is."""
+    while isinstance(path_id, int) and path_id > ROOT_ID:
+        if rows.held(connection, [path_id]):
+            return True
+        above = connection.exec_driver_sql("SELECT parent FROM path WHERE id = ?", (path_id,)).scalar()
+        path_id = above if isinstance(above, int) and above < path_id else 0
+    return False
+
+
+def _is_archived_event(subject: Subject, connection: Connection, number: Any) -> bool:
+    query = "SELECT name, schema_version FROM event_type WHERE id = ?"
+    found = connection.exec_driver_sql(query, (number,)).one_or_none()
+    return bool(subject.lost) or (found is not None and tuple(found) in subject.events)
+
+
+def _is_archived_writer(subject: Subject, connection: Connection, number: Any) -> bool:
+    query = "SELECT name FROM writer WHERE id = ?"
+    found = connection.exec_driver_sql(query, (number,)).scalar()
+    return bool(subject.lost) or found in subject.writers
 
 
 RULES: Final = (
@@ -73,16 +98,19 @@ RULES: Final = (
         " AND id NOT IN (SELECT parent FROM path)",
         "path {0} has no record: those that it had are missing",
         "records of that scope are lost; restore the file from a backup",
+        _is_archived,
     ),
     Rule(
         "SELECT id FROM event_type WHERE id NOT IN (SELECT event_type FROM record)",
         "event {0} has no record: those that it had are missing",
         "records of that event are lost; restore the file from a backup",
+        _is_archived_event,
     ),
     Rule(
         "SELECT id FROM writer WHERE id NOT IN (SELECT writer FROM record)",
         "writer {0} has no record: those that it had are missing",
         "records of that writer are lost; restore the file from a backup",
+        _is_archived_writer,
     ),
     Rule(
         "SELECT id FROM writer WHERE typeof(name) != 'text' OR name = ''",
@@ -93,6 +121,7 @@ RULES: Final = (
         "SELECT path FROM record GROUP BY path HAVING min(version) IS NOT 1 OR max(version) IS NOT count(*)",
         "the versions of the records of {where} have a gap",
         "a record of that scope is missing or damaged; restore the file from a backup",
+        _is_archived,
     ),
 )
 """What the tables are held to, beside the records' own checksums."""
@@ -106,6 +135,8 @@ def check_tables(subject: Subject) -> Iterator[Finding]:
     with reading(subject.database) as connection:
         for number, rule in enumerate(RULES, 1):
             for (value,) in connection.exec_driver_sql(rule.query):
+                if rule.is_explained is not None and rule.is_explained(subject, connection, value):
+                    continue
                 text = rule.text.format(
                     value, where=_where(connection, value) if "{where}" in rule.text else ""
                 )
@@ -200,7 +231,7 @@ def _erasures(connection: Connection, damaged: set[int]) -> Iterator[Finding]:
             text = f"`erasure` does not say whether that of scope {scope} is settled"
             yield Finding(check=DERIVED, message=text, position=position, is_derived=True)
     for scope, (position, _) in stored.items():
-        if position not in damaged:
+        if position not in damaged and not tables.may_be_archived(connection, position):
             text = f"`erasure` has scope {scope!r}, of which no record tells one"
             yield Finding(check=DERIVED, message=text, position=_number(position), is_derived=True)
 
@@ -208,7 +239,7 @@ def _erasures(connection: Connection, damaged: set[int]) -> Iterator[Finding]:
 def _restores(connection: Connection, damaged: set[int]) -> Iterator[Finding]:
     expected, stored = tables.expected_restores(connection), tables.stored_restores(connection)
     for scope, position in expected ^ stored:
-        if position not in damaged:
+        if position not in damaged and not tables.may_be_archived(connection, position):
             is_there = "has" if (scope, position) in stored else "lacks"
             text = f"`restore` {is_there} record {position} of scope {scope}"
             yield Finding(check=DERIVED, message=text, position=_number(position), is_derived=True)

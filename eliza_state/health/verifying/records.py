@@ -9,6 +9,8 @@ from eliza_state.change import Record
 from eliza_state.errors import StoreError
 from eliza_state.health.verifying.finding import Finding
 from eliza_state.health.verifying.subject import Subject, name_of, reading
+from eliza_state.journal.contract import Journal
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 
 RECORDS: Final = "records"
@@ -26,9 +28,12 @@ def check_records(subject: Subject) -> Iterator[Finding]:
         return
     last, last_us = 0, 0
     try:
-        for record in subject.journal.read(Path(), until=subject.until):
-            yield from _missing(subject, after=last, before=record.position)
+        for record in _readable(subject, subject.journal):
+            if not _is_lost(subject, after=last, before=record.position):
+                yield from _missing(subject, after=last, before=record.position)
             yield from _check(subject, record, last_us)
+            subject.events.add((record.event, record.schema_version))
+            subject.writers.add(record.writer)
             last = record.position
             if isinstance(record.recorded_at_us, int) and record.event:
                 last_us = max(last_us, record.recorded_at_us)
@@ -41,6 +46,19 @@ def check_records(subject: Subject) -> Iterator[Finding]:
             loss="what SQLite can still recover of them (`.recover`) or a backup shows how many are lost",
         )
     subject.count(RECORDS, last, subject.until)
+
+
+def _readable(subject: Subject, journal: Journal) -> Iterator[Record]:
+    """Yield what can be read; the blocks of the archive that cannot are told by the check of segments."""
+    if isinstance(journal, SqlJournal):
+        lost = subject.lost
+        return journal.archive.readable(until=subject.until, lost=lambda row, _error: lost.append(row))
+    return journal.read(Path(), until=subject.until)
+
+
+def _is_lost(subject: Subject, *, after: int, before: int) -> bool:
+    """Tell whether what is missing between two positions may be in a block that cannot be read."""
+    return any(row.first_position < before and row.last_position > after for row in subject.lost)
 
 
 def _missing(subject: Subject, *, after: int, before: int) -> Iterator[Finding]:

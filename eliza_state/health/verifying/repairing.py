@@ -76,6 +76,8 @@ async def repair(url: str, *, dry_run: bool = False, told: Told | None = None, *
     Raises `StoreError` for a store that is not there, is in memory or is in use.
     """
     source = JournalSource(url=url, read_only=True, clock=now_us)
+    if source.server is not None:
+        raise StoreError("repairing is for files; restore a damaged database of a server from its backup")
     database = source.database
     if database is None:
         raise StoreError("a store in memory has nothing to be repaired")
@@ -192,7 +194,11 @@ def _repair_erasures(connection: Connection, damaged: frozenset[int]) -> None:
         " ON CONFLICT (scope) DO UPDATE SET position = excluded.position, settled = 0",
         wrong,
     )
-    gone = [(scope,) for scope in stored.keys() - expected.keys() if stored[scope][0] not in damaged]
+    gone = [
+        (scope,)
+        for scope in stored.keys() - expected.keys()
+        if stored[scope][0] not in damaged and not tables.may_be_archived(connection, stored[scope][0])
+    ]
     _run(connection, "DELETE FROM erasure WHERE scope = ?", gone)
 
 
@@ -203,7 +209,11 @@ def _repair_restores(connection: Connection, damaged: frozenset[int]) -> None:
         "INSERT INTO restore VALUES (?, ?)",
         [row for row in expected - stored if row[1] not in damaged],
     )
-    gone = [row for row in stored - expected if row[1] not in damaged]
+    gone = [
+        row
+        for row in stored - expected
+        if row[1] not in damaged and not tables.may_be_archived(connection, row[1])
+    ]
     _run(connection, "DELETE FROM restore WHERE scope = ? AND position = ?", gone)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
 from eliza_state.health.verifying.finding import Finding
 from eliza_state.health.verifying.subject import Subject
+from eliza_state.journal.archive.blocks import DamagedBlock
 from eliza_state.migration.slices import SliceExaminer, StoredSlice
 from eliza_state.slice_migration import Use
 
@@ -22,11 +24,13 @@ def check_states(subject: Subject) -> Iterator[Finding]:
     examiner = SliceExaminer(manager.tree, manager.journal, snapshots)
     scopes = subject.scopes()
     for number, path in enumerate(scopes, 1):
-        for one in examiner.look(path).slices:
-            if one.use in (Use.AS_IT_IS, Use.MIGRATED):
-                fault = examiner.check(one)
-                if fault is not None:
-                    yield _finding(subject, one)
+        # A damaged block of the archive is told by the check of segments; the other scopes are looked at.
+        with contextlib.suppress(DamagedBlock):
+            for one in examiner.look(path).slices:
+                if one.use in (Use.AS_IT_IS, Use.MIGRATED):
+                    fault = examiner.check(one)
+                    if fault is not None:
+                        yield _finding(subject, one)
         subject.count(STATES, number, len(scopes))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection
 from eliza_state import sqlite
 from eliza_state.errors import StoreError
 from eliza_state.health.verifying.finding import Finding, Progress, Told
+from eliza_state.journal.archive.rows import BlockRow
 from eliza_state.journal.contract import Journal
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
@@ -27,8 +28,9 @@ class Subject:
 
     `database` is the path of its file (`None`: in memory), `manager` is missing where it cannot be opened,
     `journal` where not even that can. `until` is the last position that is looked at, `damaged` are the
-    positions of the damaged and missing records that were found by now. `sample` says how many scopes are to
-    be folded (`None`: all). `checked` counts what a check has looked at.
+    positions of the damaged and missing records that were found by now, `events` (with their schema
+    versions) and `writers` those of the others, `lost` the blocks of the archive that cannot be read.
+    `sample` says how many scopes are to be folded (`None`: all). `checked` counts what a check has looked at.
     """
 
     database: str | None
@@ -38,6 +40,9 @@ class Subject:
     sample: int | None
     told: Told
     damaged: set[int] = attrs.Factory(set[int])
+    events: set[tuple[str, int]] = attrs.Factory(set[tuple[str, int]])
+    writers: set[str] = attrs.Factory(set[str])
+    lost: list[BlockRow] = attrs.Factory(list[BlockRow])
     checked: dict[str, int] = attrs.Factory(dict[str, int])
     unchecked: list[str] = attrs.Factory(list[str])
     _chosen: list[Path] | None = None

@@ -81,6 +81,15 @@ def stored_restores(connection: Connection) -> set[Row]:
     return set(_rows(connection, "SELECT scope, position FROM restore"))
 
 
+def may_be_archived(connection: Connection, position: Any) -> bool:
+    """Tell whether a record that the table lacks may be in the archive, whose blocks tell what it says."""
+    query = (
+        "SELECT 1 FROM archive_block WHERE first_position <= ? AND last_position >= ?"
+        " AND NOT EXISTS (SELECT 1 FROM record WHERE position = ?) LIMIT 1"
+    )
+    return connection.exec_driver_sql(query, (position, position, position)).scalar() is not None
+
+
 def _rows(connection: Connection, query: str, *given: Any) -> Iterator[Row]:
     for row in connection.exec_driver_sql(query, given):
         yield row[0], row[1]

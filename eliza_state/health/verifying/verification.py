@@ -8,16 +8,28 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 from sqlalchemy import URL
 
 from eliza_state.errors import StateError, StoreError
-from eliza_state.health.verifying import files, indexes, journal_tables, plugins, records, snapshots, states
+from eliza_state.health.verifying import (
+    files,
+    indexes,
+    journal_tables,
+    plugins,
+    records,
+    segments,
+    snapshots,
+    states,
+)
 from eliza_state.health.verifying.finding import Finding, Progress, Told, Verification
 from eliza_state.health.verifying.subject import Subject, guarded
+from eliza_state.journal.archive.segment import Segments
 from eliza_state.journal.contract import Journal
+from eliza_state.journal.source import ARCHIVE
 from eliza_state.journal.sql import SqlJournal
 from eliza_state.manager import StateManager
 
@@ -43,6 +55,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
     {
         files.FILE: Check(files.check_files),
         records.RECORDS: Check(records.check_records),
+        segments.SEGMENTS: Check(segments.check_segments),
         journal_tables.TABLES: Check(journal_tables.check_tables),
         journal_tables.DERIVED: Check(journal_tables.check_derived),
         plugins.PLUGINS: Check(plugins.check_plugins),
@@ -91,17 +104,17 @@ async def verify(
         told=tell,
     )
     try:
-        return await asyncio.to_thread(partial(_verified, subject))
+        return await asyncio.to_thread(partial(_verified, subject, is_whole=True))
     except asyncio.CancelledError:
         stopped.set()
         raise
 
 
-def verify_files(database: str, *, told: Told | None = None) -> Verification:
-    """Look over the files of a store that no manager can open; nothing is changed.
+def verify_files(database: str, *, is_copy: bool = False, told: Told | None = None) -> Verification:
+    """Look over the files of a store that no manager can open, or of a copy; nothing is changed.
 
-    Only what needs no modules is looked at; the rest is told as `unchecked`. Raises `StoreError` where there
-    is no file.
+    Only what needs no modules is looked at. The rest is told as `unchecked`, but for a copy, which has no
+    snapshots and no indexes. Raises `StoreError` where there is no file.
     """
     if not os.path.exists(database):
         raise StoreError(f"there is no store at {database!r}; name one that exists")
@@ -115,7 +128,7 @@ def verify_files(database: str, *, told: Told | None = None) -> Verification:
         told=(lambda _progress: None) if told is None else told,
     )
     try:
-        return _verified(subject)
+        return _verified(subject, is_whole=is_copy)
     finally:
         if journal is not None:
             journal.close()
@@ -123,7 +136,9 @@ def verify_files(database: str, *, told: Told | None = None) -> Verification:
 
 def _journal(database: str) -> Journal | None:
     try:
-        return SqlJournal(URL.create("sqlite", database=database), writer="", read_only=True)
+        segments = Segments(FilePath(database + ARCHIVE))
+        url = URL.create("sqlite", database=database)
+        return SqlJournal(url, writer="", read_only=True, segments=segments)
     except StoreError:
         return None
 
@@ -135,7 +150,8 @@ def _head(journal: Journal) -> int:
         return 0
 
 
-def _verified(subject: Subject) -> Verification:
+def _verified(subject: Subject, *, is_whole: bool) -> Verification:
+    """Make all checks that can be made; what is not `is_whole` has parts that cannot be looked at."""
     findings: list[Finding] = []
     total = 0
     if subject.journal is None:
@@ -147,7 +163,7 @@ def _verified(subject: Subject) -> Verification:
         kept, count = _bounded(found)
         findings += kept
         total += count
-    if subject.manager is None:
+    if not is_whole:
         subject.unchecked.append("snapshots, states and indexes: the store cannot be opened")
     return Verification(
         position=subject.until,

@@ -101,19 +101,28 @@ class LayeredBackend(Backend[V]):
     async def _bury(self, keys: Sequence[str]) -> set[str]:
         """Leave tombstones for keys that are alive at home or in the archive; return those keys.
 
-        The home's comes first: it hides what the archive has.
+        The home's comes first: it hides what the archive has. What others write or delete meanwhile is looked
+        at again: each value is deleted by one who is told so.
         """
-        now_ms = self.now_ms
-        marks = await self.reading.look_home(keys)
-        alive = [key for key in keys if key in marks and marks[key].is_live(now_ms)]
-        if alive:
-            tombstones = [Write[Any](key, GONE, now_ms + TOMBSTONE_MS, TOMBSTONE_MS) for key in alive]
-            await self._writing.write_home(tombstones, tombstones)
-        # A deletion before may not have reached the archive.
-        dead = {key: mark.version + 1 for key, mark in marks.items() if not mark.is_live(now_ms)}
+        buried: set[str] = set()
+        dead: dict[str, int] = {}
+        while keys:
+            now_ms = self.now_ms
+            marks = await self.reading.look_home(keys)
+            # A deletion before may not have reached the archive.
+            dead |= {key: mark.version + 1 for key, mark in marks.items() if not mark.is_live(now_ms)}
+            tombstones = [
+                Write[Any](key, GONE, now_ms + TOMBSTONE_MS, TOMBSTONE_MS, expected=mark.version)
+                for key, mark in marks.items()
+                if mark.is_live(now_ms)
+            ]
+            written = await self._writing.write_home(tombstones, tombstones) if tombstones else ()
+            outcomes = list(zip([write.key for write in tombstones], written, strict=True))
+            buried |= {key for key, outcome in outcomes if outcome.is_stored}
+            keys = [key for key, outcome in outcomes if not outcome.is_stored]
         if dead:
             await self._archiving.bury(dead)
-        return set(alive)
+        return buried
 
     async def _remove_cached(self, keys: Sequence[str]) -> set[str]:
         """Remove keys that live in the cache; return those that did."""

@@ -12,7 +12,8 @@ from typing import Any, Final, TypeVar
 import attrs
 from sqlalchemy import Executable
 
-from eliza_state.errors import Busy, StoreError
+from eliza_state.errors import Busy
+from eliza_state.servers import Lost
 from eliza_state.sqlite import Synchronous
 from eliza_state.storage.backend import GONE, Entry, Mark
 from eliza_state.storage.errors import DamagedValue
@@ -50,10 +51,6 @@ class Options:
     def timeout_s(self) -> float:
         """How long something that is in the way is waited out, in seconds."""
         return self.timeout_ms / 1_000
-
-
-class Lost(StoreError):
-    """The connection was lost or could not be made; nothing was changed, and another try may succeed."""
 
 
 class LostInCommit(Lost):
@@ -167,6 +164,17 @@ class Database(abc.ABC):
         Servers see to that themselves, in their own time.
         """
         return True
+
+    def free_bytes(self) -> int:
+        """Return how much of the database's own files holds nothing any more; 0 for a server's."""
+        return 0
+
+    def give_back(self, *, max_bytes: int) -> int:
+        """Cut up to so many free bytes off its own files, in a transaction; return how many went.
+
+        Raises `Busy` where somebody else is in the way.
+        """
+        return 0
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL, Connection, Dialect, Engine, Executable, Table, create_engine, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, StatementError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from eliza_state.errors import Busy, StoreError
+from eliza_state.errors import StoreError
+from eliza_state.servers import Lost, Translation
 from eliza_state.storage.backend import Entry, Mark
 from eliza_state.storage.keys import split_key
 from eliza_state.storage.sql.batch import Place, Row
-from eliza_state.storage.sql.database import Database, Lost, LostInCommit, Options, Session, entry_of, mark_of
+from eliza_state.storage.sql.database import Database, LostInCommit, Options, Session, entry_of, mark_of
 from eliza_state.storage.sql.schema import COLUMNS, prepare
 from eliza_state.storage.sql.statements import Form, Statements, statements_for
 
 READERS: Final = 4
 """How many threads read, and connections are kept for them, unless said otherwise."""
 
-# What a transaction may be told that may be run again: serialization failure, deadlock, lock not available,
-# and, since a row was not there when it was looked for, unique violation. PostgreSQL's, then MySQL's.
-_REPEATABLE: Final = ("40001", "40P01", "55P03", "23505", 1213, 1205, 1062)
 _FOR_MYSQL: Final = (
     "pip install 'eliza-state[mysql]' has a driver, named by mysql+pymysql:// or mariadb+pymysql://"
 )
@@ -34,7 +29,6 @@ _ADVICE: Final = {
     "mysql": _FOR_MYSQL,
     "mariadb": _FOR_MYSQL,
 }
-_SECRET_OPTIONS: Final = ("password", "passwd", "passphrase", "sslpassword", "ssl_key_password")
 
 
 class ServerSession(Session):
@@ -121,54 +115,6 @@ class ServerDatabase(Database):
     def close(self) -> None:
         if self._owns_engine:
             self._engine.dispose()
-
-
-class Translation:
-    """Turn what SQLAlchemy raises into `StoreError`, without what the URL keeps secret."""
-
-    def __init__(self, url: URL) -> None:
-        secrets = [url.password, *(url.query.get(name) for name in _SECRET_OPTIONS)]
-        texts = [str(secret) for secret in secrets if secret]
-        self._secrets = {form for text in texts for form in (text, quote(text), quote_plus(text))}
-
-    @contextlib.contextmanager
-    def __call__(self, purpose: str) -> Generator[None]:
-        try:
-            yield
-        except SQLAlchemyError as error:
-            if isinstance(error, StatementError):
-                error.hide_parameters = True  # they are values, which an engine of the application's may show
-            text = str(getattr(error, "orig", None) or error).strip()
-            shown = self._without_secrets(text)
-            translated = _kind_of(error)(f"cannot {purpose}: {shown}")
-            # The chain of causes shows the first text as well.
-            raise translated from error if shown == text else None
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
-
-
-def _kind_of(error: SQLAlchemyError) -> Callable[[str], StoreError]:
-    if isinstance(error, PoolTimeoutError):
-        return Busy
-    if not isinstance(error, DBAPIError):
-        return StoreError
-    code = _code_of(error.orig)
-    if code in _REPEATABLE:
-        return Busy
-    # What comes before there is a connection; MySQL's clients number such errors from 2000.
-    has_no_answer = code is None or code in range(2_000, 3_000)
-    is_about_connection = isinstance(error, OperationalError | InterfaceError) and error.statement is None
-    return Lost if error.connection_invalidated or (is_about_connection and has_no_answer) else StoreError
-
-
-def _code_of(cause: Any) -> str | int | None:
-    """Return the SQLSTATE of PostgreSQL or the number of MySQL that a driver's error has, if any."""
-    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    number = next(iter(cause.args), None)  # the drivers of PostgreSQL have a text there
-    return state or (number if isinstance(number, int) else None)
 
 
 def open_server(place: URL | Engine, table: Table, options: Options) -> ServerDatabase:

@@ -217,6 +217,20 @@ class SqliteDatabase(Database):
         with self._lock, sqlite.translated("empty the log"):
             return sqlite.empty_log(self._writer)
 
+    def free_bytes(self) -> int:
+        if self._guard is None:
+            return 0
+        with self._lock, sqlite.translated("read"):
+            return sqlite.free_bytes(self._writer)
+
+    def give_back(self, *, max_bytes: int) -> int:
+        if self._guard is None:  # the file is the application's, or there is none
+            return 0
+        with self._lock, sqlite.translated("give back what is free"):
+            given = sqlite.give_back(self._writer, max_bytes=max_bytes)
+        self._session.written_bytes += given
+        return given
+
     def close(self) -> None:
         with self._lock, sqlite.translated("close"):
             self._closing.close()

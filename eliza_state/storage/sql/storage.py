@@ -177,6 +177,13 @@ class SqlBackend(Backend[bytes]):
         self._check_writable()
         return await self._in_thread(self._database.expunge)
 
+    async def free_bytes(self) -> int:
+        return await self._in_thread(self._database.free_bytes)
+
+    async def give_back(self, *, max_bytes: int) -> int:
+        self._check_writable()
+        return await self._in_thread(partial(self._database.give_back, max_bytes=max_bytes))
+
     async def close(self) -> None:
         self._is_closed = True
         await self._writer.close()

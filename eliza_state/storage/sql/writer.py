@@ -20,11 +20,12 @@ from typing import Any, Final, TypeVar
 
 from eliza_state.clock import Clock
 from eliza_state.errors import Busy, StateError, StoreError
+from eliza_state.servers import Lost
 from eliza_state.storage.backend import Write, Written
 from eliza_state.storage.errors import OutcomeUnknown
 from eliza_state.storage.sql.batch import Batch
 from eliza_state.storage.sql.commit import Commit, Job
-from eliza_state.storage.sql.database import Database, Lost, LostInCommit, Session, patiently
+from eliza_state.storage.sql.database import Database, LostInCommit, Session, patiently
 
 T = TypeVar("T")
 

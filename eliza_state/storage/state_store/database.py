@@ -13,7 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from eliza_state import sqlite
 from eliza_state.errors import StoreError
-from eliza_state.storage.sql.server import Translation
+from eliza_state.servers import Translation
 
 DIALECTS: Final = ("sqlite", "postgresql", "mysql", "mariadb")
 

@@ -41,19 +41,19 @@ class Histogram:
         self.count = 0
         """How many durations there are."""
 
-    def add(self, duration_ns: int) -> None:
-        """Count a duration in nanoseconds; a negative one counts as zero."""
+    def add(self, duration_ns: int, count: int = 1) -> None:
+        """Count a duration in nanoseconds, of `count` that took as long; a negative one counts as zero."""
         if not 0 <= duration_ns <= _MOST_NS:
             self._max_ns = max(self._max_ns, duration_ns)
             duration_ns = min(max(duration_ns, 0), _MOST_NS)
         # The highest bit chooses the doubling, the three bits after it the bucket within.
         doubling = duration_ns.bit_length() - _BITS
         if doubling > 1:
-            self._buckets[((doubling - 1) << _BITS) + (duration_ns >> (doubling - 1))] += 1
+            self._buckets[((doubling - 1) << _BITS) + (duration_ns >> (doubling - 1))] += count
         else:
-            self._buckets[duration_ns] += 1
-        self.count += 1
-        self._sum_ns += duration_ns
+            self._buckets[duration_ns] += count
+        self.count += count
+        self._sum_ns += duration_ns * count
         if duration_ns > self._max_ns:  # noqa: PLR1730  # calling max costs as much as all of the rest
             self._max_ns = duration_ns
 

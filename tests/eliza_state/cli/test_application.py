@@ -24,10 +24,9 @@ def chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def store(chat: Path) -> str:
+def store(filled_folder: Path) -> str:
     """A store, in the current folder, that holds the transcript."""
-    assert invoke("ingest", "chat.jsonl").exit_code == 0
-    return f"sqlite:///{chat.parent}/state.db"
+    return f"sqlite:///{filled_folder}/state.db"
 
 
 def test_help_has_examples() -> None:
@@ -272,7 +271,7 @@ def test_the_store_may_be_named_by_the_environment(store: str, tmp_path: Path) -
 
 
 def test_a_bug_is_told_in_one_line_too(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eliza_state.cli.application.find_scope", lambda _manager, _path: 1 / 0)
+    monkeypatch.setattr("eliza_state.cli.show.find_scope", lambda _manager, _path: 1 / 0)
 
     result = invoke("show")
 
@@ -281,13 +280,13 @@ def test_a_bug_is_told_in_one_line_too(store: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_problems_are_warnings(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from eliza_state.cli import application, opening
+    from eliza_state.cli import opening, show
 
     def trouble(manager: opening.SyncStateManager, path: str) -> object:
         manager.problems.report(Problem("reducer", "it\nbroke", error=ValueError("no")))
         return manager.at(path)
 
-    monkeypatch.setattr(application, "find_scope", trouble)
+    monkeypatch.setattr(show, "find_scope", trouble)
 
     result = invoke("show")
 

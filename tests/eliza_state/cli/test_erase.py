@@ -11,18 +11,15 @@ from pathlib import Path
 import pytest
 
 from eliza_state.cli.opening import open_store
-from tests.eliza_state.cli.command import COMMAND, TRANSCRIPT, environment, everything, invoke
+from tests.eliza_state.cli.command import COMMAND, environment, everything, invoke
 
 GREENHOUSE = "agent:eliza/room:general/conversation:greenhouse"
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def store(filled_folder: Path) -> str:
     """A store, in the current folder, that holds the transcript."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "chat.jsonl").write_text(TRANSCRIPT, "utf-8")
-    assert invoke("ingest", "chat.jsonl").exit_code == 0
-    return f"sqlite:///{tmp_path}/state.db"
+    return f"sqlite:///{filled_folder}/state.db"
 
 
 def contents(store: str) -> int:

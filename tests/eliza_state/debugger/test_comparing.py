@@ -15,8 +15,10 @@ from eliza_state.diff import Difference, Index
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from tests.effort import examples
-from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Said, modules
+from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Noted, Said, modules
 from tests.eliza_state.debugger.test_past import EVENTS
+
+THIRD = ROOM.child("conversation", "c3")
 
 
 async def between(debugger: Debugger, first: int, last: int) -> SnapshotDiff:
@@ -42,9 +44,36 @@ async def test_scopes_that_came_and_went(debugger: Debugger) -> None:
     assert (forth.added, forth.removed) == ((OTHER,), ())
     assert (back.added, back.removed) == ((), (OTHER,))
     assert [(slice_.module, slice_.differences[0].kind) for slice_ in forth if slice_.path == OTHER] == [
-        ("talk", "added"),
-        ("presence", "added"),
+        ("talk", "added")
     ]
+
+
+async def test_of_a_new_scope_what_is_as_it_begins_is_not_shown(debugger: Debugger) -> None:
+    found = await between(debugger, 4, 5)
+
+    assert "presence" not in {slice_.module for slice_ in found}
+    assert found.after.state(OTHER, "presence") == found.apply(found.before).state(OTHER, "presence")
+
+
+async def test_a_scope_that_came_as_it_begins_is_named(debugger: Debugger, manager: StateManager) -> None:
+    await manager.dispatch(Noted(), to=THIRD)
+    forth, back = await between(debugger, 8, 9), await between(debugger, 9, 8)
+
+    assert not forth.slices
+    assert forth
+    assert forth.render() == f"{THIRD.encode()}\n+ the scope, as it begins"
+    assert back.render() == f"{THIRD.encode()}\n- the scope, as it begins"
+
+
+async def test_a_scope_that_came_and_is_not_as_it_begins_is_not_named_twice(debugger: Debugger) -> None:
+    assert "the scope, as it begins" not in (await between(debugger, 4, 5)).render()
+
+
+async def test_where_nobody_knows_how_slices_begin_all_are_shown(debugger: Debugger) -> None:
+    found = await between(debugger, 4, 5)
+    sides = [attrs.evolve(side, initial=None) for side in (found.before, found.after)]
+
+    assert "presence" in {slice_.module for slice_ in diff(*sides)}
 
 
 async def test_nothing_differs_from_itself(debugger: Debugger) -> None:
@@ -64,9 +93,7 @@ async def test_text_for_people(debugger: Debugger) -> None:
         "agent:eliza: budget\n"
         "~ left: 10 → 7\n"
         "agent:eliza/room:general/conversation:c2: talk\n"
-        "+ state: Talk(texts=Log('elsewhere'), counts=Map('ada': 1), closed=False)\n"
-        "agent:eliza/room:general/conversation:c2: presence\n"
-        "+ state: Presence(typing=())"
+        "+ state: Talk(texts=Log('elsewhere'), counts=Map('ada': 1), closed=False)"
     )
 
 

@@ -214,7 +214,8 @@ async def test_a_buffered_store_has_followers_too(opened, sqlite_url, following)
 # Ending
 
 
-async def test_close_leaves_no_task_and_saves_the_positions(manager):
+async def test_close_leaves_no_task_and_saves_the_positions(opened, url):
+    manager = await opened(url, feed=False)
     before = asyncio.all_tasks()
     followers = Followers(manager)
     await followers.follow("a", nothing)

@@ -175,7 +175,7 @@ async def test_who_is_slower_goes_on_from_where_the_other_has_come(opened, sqlit
 
 
 async def test_what_another_process_has_done_with_is_not_handled_again(opened, sqlite_url, following):
-    one, other = await opened(sqlite_url), await opened(sqlite_url)
+    one, other = await opened(sqlite_url, feed=False), await opened(sqlite_url)
     idle, busy = Held(), Held()
     busy.gate.set()
     follower = await (await following(one, poll_interval_ms=3_600_000)).follow("f", idle, events=[Said])
@@ -186,6 +186,24 @@ async def test_what_another_process_has_done_with_is_not_handled_again(opened, s
     await follower.settled()
 
     assert ([], [*"abc"]) == (idle.heard, busy.heard)
+
+
+async def test_who_was_overtaken_leaves_the_lead_to_the_other(opened, sqlite_url, following):
+    one, other = await opened(sqlite_url), await opened(sqlite_url)
+    quick, second = Held(), Held()
+    quick.gate.set()
+    second.gate.set()
+    leader = await (await following(other)).follow("f", quick, events=[Said])
+    await say(other, "a")
+    await leader.settled()
+    await (await following(one, poll_interval_ms=3_600_000)).follow("f", second, events=[Said])
+    for text in "bcd":
+        await say(other, text)
+        await leader.settled()
+        await one.refresh()
+
+    assert [*"abcd"] == quick.heard
+    assert [] == second.heard[1:]
 
 
 async def test_followers_that_begin_at_once_agree_where(opened, sqlite_url, following):

@@ -15,7 +15,7 @@ from eliza_state.health import CONDITIONS, Alert, HealthMonitor, StateHealth
 from eliza_state.manager import StateManager
 from eliza_state.problems import Problem
 from eliza_state.testing import ManualClock
-from tests.eliza_state.chat import TALK, Said, modules
+from tests.eliza_state.chat import TALK, Said, Typing, modules
 from tests.eliza_state.conftest import Open
 from tests.eliza_state.health.watched import Seconds
 
@@ -81,6 +81,26 @@ async def test_durable_dispatches_are_timed(opened: Open, sqlite_url: str):
     assert updates.dispatch is not None
     assert updates.dispatches == updates.dispatch.count == 4
     assert 0 < updates.dispatch.p50_us <= updates.dispatch.p99_us <= updates.dispatch.max_us
+
+
+async def test_dispatches_at_once_are_all_counted(opened: Open, sqlite_url: str):
+    """Those that share a transaction, and those that do not fit into one."""
+    manager = await opened(sqlite_url)
+    async with HealthMonitor(manager) as monitor:
+        await asyncio.gather(*(manager.dispatch(Said(user="ada", text="x"), to=TALK) for _ in range(2_500)))
+        updates = (await monitor.check_health()).updates
+
+    assert updates.dispatch is not None
+    assert updates.dispatches == updates.dispatch.count == 2_500
+    assert updates.dispatch_s > 0
+
+
+async def test_what_waits_for_nothing_is_not_timed(opened: Open, sqlite_url: str):
+    async with HealthMonitor(await opened(sqlite_url)) as monitor:
+        await monitor.manager.dispatch(Typing(user="ada"), to=TALK)
+        updates = (await monitor.check_health()).updates
+
+    assert (updates.dispatch, updates.dispatches) == (None, 0)
 
 
 async def test_records_of_another_process_are_a_lag(opened: Open, sqlite_url: str):
@@ -341,7 +361,7 @@ async def test_scopes_over_their_bound_that_grow_are_suspected(opened: Open, sec
     monitor = HealthMonitor(manager, leak_window_s=60, monotonic=seconds)
     health: StateHealth | None = None
     for step in range(61):
-        for number in range(30):  # volatile state, which is nowhere else, keeps a scope in memory
+        for number in range(20):  # volatile state, which is nowhere else, keeps a scope in memory
             path = ROOM.child("conversation", f"{step} {number}")
             await manager.dispatch(Typing(user="ada"), to=path)
         health = await monitor.check_health()

@@ -48,14 +48,25 @@ def test_a_number_that_goes_back_says_nothing(clock: Seconds):
     assert rate.per_second(1) == 1
 
 
+def test_what_is_told_late_counts_when_it_was(clock: Seconds):
+    rate = Rate(0, monotonic=clock)
+    began_s = clock.now_s
+    clock.now_s += 400
+    rate.reached(1)
+    rate.reached(101, began_s)
+    rate.reached(111, began_s + 350)
+
+    assert [rate.within(window_s) for window_s in (1, 60, 300)] == [1, 11, 11]
+
+
 def test_old_durations_are_forgotten_after_looks(clock: Seconds):
     recent = RecentLatency(monotonic=clock)
-    recent.add([1_000_000_000])
+    recent.add(1_000_000_000)
     assert recent.latency() is not None
     for _ in range(5):
         clock.now_s += 60
         recent.latency()
-    recent.add([1_000])
+    recent.add(1_000)
     found = recent.latency()
 
     assert found is not None
@@ -63,9 +74,20 @@ def test_old_durations_are_forgotten_after_looks(clock: Seconds):
     assert (recent.total, recent.total_ns) == (2, 1_000_001_000)
 
 
+def test_durations_that_are_told_together_count_each(clock: Seconds):
+    recent = RecentLatency(monotonic=clock)
+    recent.add(1_000, 3)
+    recent.add(5_000)
+    found = recent.latency()
+
+    assert found is not None
+    assert (found.count, found.mean_us, found.max_us) == (4, 2, 5)
+    assert (recent.total, recent.total_ns) == (4, 8_000)
+
+
 def test_what_came_since_a_look_long_ago_is_told(clock: Seconds):
     recent = RecentLatency(monotonic=clock)
-    recent.add([1_000])
+    recent.add(1_000)
     clock.now_s += 3_600
     found = recent.latency()
 

@@ -95,12 +95,33 @@ def sql(open_journal: Callable[..., SqlJournal], clock: Clock) -> SqlJournal:
     return open_journal(clock=clock)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
+def open_postgres(postgres_store: str) -> Iterator[Callable[..., SqlJournal]]:
+    """Open journals in a PostgreSQL schema of the test's own; they are closed in the end."""
+    opened: list[SqlJournal] = []
+
+    def open_one(**options: Any) -> SqlJournal:
+        options = {"writer": "here", "busy_timeout_ms": 1_000, **options}
+        opened.append(SqlJournal(make_url(options.pop("url", postgres_store)), **options))
+        return opened[-1]
+
+    yield open_one
+    for one in reversed(opened):
+        one.close()
+
+
+@pytest.fixture
+def postgres(open_postgres: Callable[..., SqlJournal], clock: Clock) -> SqlJournal:
+    """An empty journal in PostgreSQL."""
+    return open_postgres(clock=clock)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def journal(request: pytest.FixtureRequest, clock: Clock) -> Journal:
     """An empty journal of each kind."""
     if request.param == "memory":
         return MemoryJournal(writer="here", clock=clock)
-    found: Journal = request.getfixturevalue("sql")
+    found: Journal = request.getfixturevalue("sql" if request.param == "sqlite" else "postgres")
     return found
 
 

@@ -139,7 +139,7 @@ def test_a_damaged_one_is_passed_over(open_journal: Any, draft: Drafts) -> None:
 
 
 def damage(journal: Any) -> None:
-    with journal._transaction("damage") as connection:
+    with journal._database.writing("damage") as connection:
         connection.exec_driver_sql("UPDATE record SET checksum = checksum + 1 WHERE position = 4")
 
 

@@ -45,7 +45,9 @@ def test_a_file_is_opened_by_its_url(source: Source, file: FilePath, scheme: str
 def test_its_synchronous_stands_in_the_query(source: Source, file: FilePath, query: str, number: int) -> None:
     journal: Any = source(f"sqlite:///{file}{query}").journal()
     with contextlib.closing(journal):
-        found = journal._connection.connection.driver_connection.execute("PRAGMA synchronous").fetchone()
+        found = journal._database._connection.connection.driver_connection.execute(
+            "PRAGMA synchronous"
+        ).fetchone()
 
     assert (number,) == found
 
@@ -78,9 +80,10 @@ def test_every_opening_writes_under_its_own_name(source: Source) -> None:
     [
         ("", "a store is named by a URL"),
         ("state.db", "a store is named by a URL"),
-        ("postgresql://localhost/x", "'memory://' or a SQLite file"),
-        ("sqlite+aiosqlite:///state.db", "'memory://' or a SQLite file"),
-        ("nonsense://", "'memory://' or a SQLite file"),
+        ("mysql://localhost/x", "MySQL and MariaDB take storages"),
+        ("postgresql+asyncpg://localhost/x", "'memory://', a SQLite file"),
+        ("sqlite+aiosqlite:///state.db", "'memory://', a SQLite file"),
+        ("nonsense://", "'memory://', a SQLite file"),
         ("sqlite://", "for memory use 'memory://'"),
         ("sqlite:///:memory:", "for memory use 'memory://'"),
         ("sqlite:///file:x?mode=memory&uri=true", "for memory use 'memory://'"),
@@ -93,7 +96,7 @@ def test_any_other_url_is_refused(source: Source, url: str, message: str) -> Non
 
 def test_a_password_is_not_told(source: Source) -> None:
     with pytest.raises(StoreError) as caught:
-        source("postgresql://ada:geheim@localhost/x").parsed()
+        source("mysql://ada:geheim@localhost/x").parsed()
 
     assert "geheim" not in str(caught.value)
 

@@ -217,8 +217,7 @@ def test_a_disk_that_is_full_at_the_commit_stores_nothing(
 
 def test_a_database_that_may_not_grow_stores_nothing(sql: SqlJournal, draft: Drafts) -> None:
     sql.append([draft()], after=0)
-    assert sql._connection is not None
-    driver = sql._connection.connection.driver_connection
+    driver = sql._database._connection.connection.driver_connection
     assert driver is not None
     (pages,) = driver.execute("PRAGMA page_count").fetchone()
     driver.execute(f"PRAGMA max_page_count={pages}")
@@ -233,9 +232,10 @@ def test_an_id_that_is_taken_is_refused_whole(sql: SqlJournal, draft: Drafts) ->
     taken = draft(key=encode_id("taken"))
     sql.append([taken], after=0)
 
-    with pytest.raises(StoreError):
+    with pytest.raises(Conflict) as caught:
         sql.append([draft(OTHER), draft(key=taken.key)], after=1)
 
+    assert ([], [1]) == (list(caught.value.missed), [record.position for record in caught.value.known])
     assert 1 == sql.head()
 
 

@@ -247,7 +247,8 @@ async def test_an_older_record_with_the_same_id_is_not_taken_for_the_batch(
 
         outcome = await append(writer, [draft(key=first.key)], after=1)
 
-    assert isinstance(outcome, StoreError)
+    assert isinstance(outcome, Conflict)
+    assert [first.key] == [record.key for record in outcome.known]
     assert 1 == sql.head()
 
 

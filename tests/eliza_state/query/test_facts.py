@@ -76,6 +76,20 @@ async def test_scopes_have_an_order_pages_and_a_place(store):
     assert (paths(first), paths(second)) == (["general", "c2", "c1"], ["c3", "c0"])
 
 
+@pytest.mark.parametrize("order", [(), "path", "last_activity", "-last_activity", ("level", "path")])
+@pytest.mark.parametrize("limit", [1, 2, 5])
+async def test_pages_in_any_order_are_the_whole(store, order, limit):
+    where = (F.level == "conversation") & (F.version > 0)
+    whole = await store.queries.scopes(where=where, order_by=order)
+    paged, cursor = [], None
+    while not paged or cursor is not None:
+        page = await store.queries.scopes(where=where, order_by=order, limit=limit, after=cursor)
+        paged += page
+        cursor = page.cursor
+
+    assert list(whole) == paged
+
+
 async def test_idle_scopes_are_found_as_a_cleaner_asks(tmp_path):
     clock = ManualClock()
     url = f"sqlite:///{tmp_path}/state.db"
@@ -101,6 +115,33 @@ async def test_the_table_is_brought_up_to_date(open_forum):
 
     assert paths(await manager.queries.scopes(where=F.version > 0)) == ["c0", "c1", "c2", "c3", "c9"]
     assert paths(await manager.queries.scopes(where=F.phase == "archived")) == ["c0", "c2"]
+
+
+async def test_the_table_can_be_brought_up_to_date_in_slices(open_forum):
+    manager = await open_forum()
+    await filled(manager)
+    steps = [await manager.queries.catch_up(records=2) for _ in range(4)]
+
+    assert steps == [True, True, False, False]
+    assert paths(await manager.queries.scopes(where=F.version > 0)) == ["c0", "c1", "c2", "c3"]
+
+
+async def test_a_table_that_is_ahead_stays_there(open_forum):
+    """One process never takes back what another, which has read further, has written."""
+    manager, other = await open_forum(), await open_forum()
+    await filled(manager)
+    await manager.queries.scopes()
+    await other.queries.catch_up(records=1)
+    await other.refresh()
+
+    assert len(await other.queries.scopes(where=F.level == "conversation")) == 4
+    assert not await other.queries.catch_up(records=1)
+
+
+async def test_a_store_that_has_no_table_has_nothing_to_catch_up_with(memory):
+    await filled(memory)
+
+    assert not await memory.queries.catch_up(records=1)
 
 
 async def test_an_unknown_field_is_an_error(memory):

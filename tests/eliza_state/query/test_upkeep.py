@@ -141,24 +141,24 @@ async def test_changed_removed_and_renamed_entries_are_followed(open_forum):
     assert await found(manager, (F.topic == "tea") & ADA) == ["m2"]
 
 
-async def test_closing_does_not_wait_for_indexes_to_be_made(open_forum):
+async def test_closing_does_not_wait_for_indexes_to_be_made(open_forum, monkeypatch):
     manager = await open_forum()
-    await manager.dispatch_all([Dispatch(post("m"), talk(f"c{number}")) for number in range(1_000)])
-    asking = asyncio.create_task(found(manager))
+    await manager.dispatch_all([Dispatch(post("m"), talk(f"c{number}")) for number in range(2_000)])
     opened = asyncio.Event()
-    loop, recover = asyncio.get_running_loop(), manager._reading.recover_here
+    loop, read = asyncio.get_running_loop(), manager.journal.read_small
 
-    def noticed(*place: Any) -> Any:
+    def noticed(*paths: Any, **options: Any) -> Any:
         loop.call_soon_threadsafe(opened.set)
-        return recover(*place)
+        return read(*paths, **options)
 
-    manager._reading.recover_here = noticed
+    monkeypatch.setattr(manager.journal, "read_small", noticed)
+    asking = asyncio.create_task(found(manager))
     await opened.wait()
     await manager.close()
 
     with pytest.raises(StoreError, match="closed"):
         await asking
-    assert len(await found(await open_forum())) == 1_000
+    assert len(await found(await open_forum())) == 2_000
 
 
 def lazy_chunks(state: Any) -> list[bool]:

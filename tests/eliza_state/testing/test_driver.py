@@ -121,6 +121,15 @@ def test_a_closed_scope_takes_no_more():
         driver.send(TALK.child("message", "m"), Said(user="ada", text="x"))
 
 
+def test_a_closed_scope_goes_on_from_a_state_that_is_given():
+    driver = TreeDriver(TalkModule())
+    driver.send(TALK, Closed())
+    driver.given(TalkModule, chat.Talk(), of=TALK)
+    driver.send(TALK, Said(user="ada", text="back"))
+
+    assert ("back",) == driver.state(TalkModule, of=TALK).texts
+
+
 def test_a_state_comes_back_from_its_snapshot():
     driver = TreeDriver(*chat.modules())
     driver.send(TALK, *(Said(user=f"u{number % 7}", text=f"t{number}") for number in range(1_100)))

@@ -11,17 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.eliza_state.cli.command import COMMAND, TRANSCRIPT, environment, invoke
+from tests.eliza_state.cli.command import COMMAND, environment, invoke
 from tests.eliza_state.health import stores
 
 
 @pytest.fixture
-def store(tmp_path: FilePath) -> str:
-    (tmp_path / "chat.jsonl").write_text(TRANSCRIPT, encoding="utf-8")
-    url = f"sqlite:///{tmp_path}/state.db"
-
-    assert invoke("ingest", tmp_path / "chat.jsonl", "--store", url, "--quiet").exit_code == 0
-    return url
+def store(filled_folder: FilePath) -> str:
+    return f"sqlite:///{filled_folder}/state.db"
 
 
 def damage(store: str, statement: str) -> None:

@@ -6,21 +6,21 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.eliza_state.cli.command import COMMAND, environment, run
+from tests.eliza_state.cli.command import COMMAND, environment, invoke, run
 
 
 def test_a_value_goes_from_one_command_to_the_next(tmp_path: Path) -> None:
-    run("store", "set", "a", '{"n": 1}', "--store", "state.db", cwd=tmp_path)
+    invoke("store", "set", "a", '{"n": 1}', "--store", "state.db")
     shown = run("store", "get", "a", "--store", "state.db", cwd=tmp_path)
     copied = run("store", "set", "b", "-", "--store", "file:state.json", cwd=tmp_path, text=shown.stdout)
 
     assert (copied.returncode, copied.stderr) == (0, "")
-    assert run("store", "get", "b", "--store", "file:state.json", cwd=tmp_path).stdout == '{"n":1}\n'
+    assert invoke("store", "get", "b", "--store", "file:state.json").stdout == '{"n":1}\n'
 
 
 def test_output_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     text = json.dumps("grüße 🌱", ensure_ascii=False)
-    run("store", "set", "a", "-", "--store", "state.db", cwd=tmp_path, text=text)
+    invoke("store", "set", "a", "-", "--store", "state.db", text=text)
 
     result = run(
         "store", "get", "a", "--store", "state.db", cwd=tmp_path, LC_ALL="C", PYTHONIOENCODING="ascii"
@@ -32,7 +32,7 @@ def test_output_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
 def test_a_closed_pipe_is_no_news(tmp_path: Path) -> None:
     for number in range(3):
         key = f"{number}{'k' * 500}"
-        run("store", "set", key, "1", "--store", "state.db", cwd=tmp_path)
+        invoke("store", "set", key, "1", "--store", "state.db")
     command = [*COMMAND, "store", "keys", "--json", "--store", "state.db"]
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -122,7 +122,7 @@ async def test_a_folder_that_is_not_there_is_refused(debugger: Debugger, tmp_pat
 
 
 async def test_no_other_store_will_do(debugger: Debugger) -> None:
-    with pytest.raises(StoreError, match="'memory://' or a SQLite file"):
+    with pytest.raises(StoreError, match="in a file or in memory, not on a server"):
         await debugger.fork("postgresql://localhost/state")
 
 
@@ -158,7 +158,7 @@ async def test_a_damaged_record_keeps_its_place(opened: Open, sqlite_url: str, f
 
 
 def damage(manager: StateManager, *, position: int) -> None:
-    connection = sqlite3.connect(manager.journal._reading.url.database)  # type: ignore[attr-defined]
+    connection = sqlite3.connect(manager.parts.database)
     with connection:
         connection.execute("UPDATE record SET payload = x'00' WHERE position = ?", (position,))
     connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ RUFF = shutil.which("ruff") or shutil.which("ruff", path=FilePath(sys.executable
 
 
 def passes(text: str, folder: FilePath) -> bool:
-    """Tell whether a test passes in a process of its own; it is formatted in any case."""
+    """Tell whether a test passes, as a file of its own; it is formatted in any case."""
     file = folder / "test_written.py"
     file.write_text(text, "utf-8")
     if RUFF is not None:
@@ -39,23 +40,31 @@ def passes(text: str, folder: FilePath) -> bool:
             [RUFF, "format", "--isolated", "--diff", file], capture_output=True, text=True, check=False
         )
         assert 0 == done.returncode, done.stdout
-    plain = ("-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:xdist", "--rootdir", folder)
-    done = subprocess.run(
+    (test,) = (value for name, value in runpy.run_path(str(file)).items() if name.startswith("test_"))
+    try:
+        test()
+    except AssertionError:
+        return False
+    return True
+
+
+def run_by_pytest(file: FilePath) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a file in a process of their own."""
+    plain = ("-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:xdist", "--rootdir", file.parent)
+    return subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", "-q", *plain, file],
-        cwd=folder,
+        cwd=file.parent,
         env=environment(PYTHONDONTWRITEBYTECODE="1"),
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    return done.returncode == 0
 
 
 @pytest.fixture
 def url(sqlite_url: str) -> str:
-    """One kind of store is enough where each test runs another one in a process of its own."""
+    """One kind of store is enough: the tests that are written are the same."""
     return sqlite_url
 
 
@@ -99,6 +108,16 @@ async def test_it_tells_the_events_and_the_states_they_lead_to(debugger: Debugge
 )
 async def test_it_passes(debugger: Debugger, tmp_path: FilePath, wanted: Any) -> None:
     assert passes(await debugger.make_test(**wanted), tmp_path)
+
+
+async def test_it_is_a_test_to_pytest(debugger: Debugger, tmp_path: FilePath) -> None:
+    text = await debugger.make_test()
+    (tmp_path / "test_written.py").write_text(text, "utf-8")
+    (tmp_path / "test_broken.py").write_text(text.replace("said=4", "said=5"), "utf-8")
+
+    assert (0, 1) == tuple(
+        run_by_pytest(tmp_path / name).returncode for name in ("test_written.py", "test_broken.py")
+    )
 
 
 async def test_it_fails_once_a_state_is_another(debugger: Debugger, tmp_path: FilePath) -> None:

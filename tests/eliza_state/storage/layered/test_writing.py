@@ -162,3 +162,30 @@ async def test_a_key_that_was_not_taken_home_is_the_caches_own_again(
     await store.forget()
 
     assert await store.get("a") == 1
+
+
+async def test_of_two_deletions_at_a_time_one_is_told_that_the_key_existed(world: World) -> None:
+    one, other = world.store(), world.store()
+    await one.set("key", 5)
+    world.home.writes.hold(calls=1)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        waiting = group.create_task(one.delete("key"))
+        await drain()
+        told = await other.delete("key")
+        world.home.writes.heal()
+
+    assert [told, waiting.result()] == [True, False]
+
+
+async def test_a_deletion_deletes_what_was_written_while_it_was_under_way(world: World) -> None:
+    one, other = world.store(archive=True), world.store(archive=True)
+    await one.set("key", 5)
+    world.home.writes.hold(calls=1)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        waiting = group.create_task(one.delete("key"))
+        await drain()
+        await other.set("key", 6)
+        world.home.writes.heal()
+
+    assert waiting.result()
+    assert await other.get("key", consistency="home") is None

@@ -338,3 +338,37 @@ def test_a_damaged_file_is_told_and_left_as_it_is(file_url: str, file: FilePath)
     with pytest.raises(StoreError, match="not a database"):
         SqlStorage(file_url)
     assert file.read_bytes().startswith(b"this is no database")
+
+
+# Giving room back
+
+
+async def test_a_file_gets_smaller_piece_by_piece(open_storage: OpenStorage, file_url: str) -> None:
+    storage = await open_storage(file_url)
+    for number in range(4):
+        await storage.set(str(number), LARGE)
+    await storage.clear()
+    free = await storage.backend.free_bytes()
+    pieces = [await storage.backend.give_back(max_bytes=1_000_000) for _ in range(3)]
+    await storage.backend.expunge()
+
+    assert free > 1_900_000
+    assert 900_000 < pieces[0] <= 1_000_000
+    assert (sum(pieces), await storage.backend.free_bytes()) == (free, 0)
+    assert size_of(file_url.removeprefix("sqlite:///")) < 100_000
+
+
+async def test_the_application_s_own_file_is_left_as_it_is(open_storage: OpenStorage, file_url: str) -> None:
+    from sqlalchemy import create_engine
+
+    engine = create_engine(file_url)
+    try:
+        storage = await open_storage(engine)
+        await storage.set("key", LARGE)
+        await storage.clear()
+        free, given = await storage.backend.free_bytes(), await storage.backend.give_back(max_bytes=1_000_000)
+        await storage.close()
+    finally:
+        engine.dispose()
+
+    assert (free, given) == (0, 0)

@@ -1,0 +1,144 @@
+"""A SQL journal's database in a SQLite file.
+
+`appending` and `store` run on a cursor of the connection that SQLAlchemy holds, in a transaction of
+SQLAlchemy's: as Core statements they nearly double what an append costs beside the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine
+
+from eliza_state import sqlite
+from eliza_state.errors import StoreError
+from eliza_state.journal.databases.database import LAST, ROW, Below, Database, Found, Row, Taken
+
+# SQLite's own default. A longer log is no better: until the first checkpoint each commit makes its file grow.
+_CHECKPOINT_BYTES: Final = 4_000_000
+# What an append adds to the log beside the payloads: whole pages of the table and of each index.
+_COMMIT_BYTES: Final = 16_000
+_ROW_BYTES: Final = 1_300
+
+_NEWER: Final = f"SELECT {ROW} FROM record WHERE position > ? ORDER BY position"  # noqa: S608  # constants only
+_INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_BELOW: Final = "INSERT INTO below VALUES (?, ?)"
+
+
+class SqliteDatabase(Database):
+    """A SQLite file; see `SqlJournal` for the options."""
+
+    is_local = True
+
+    def __init__(
+        self, url: URL, *, read_only: bool, synchronous: sqlite.Synchronous, busy_timeout_ms: int
+    ) -> None:
+        url = url.set(database=os.path.abspath(url.database or ""))
+        self._reading: Engine | None = sqlite.reading_engine(
+            url, busy_timeout_ms=busy_timeout_ms, read_only=read_only
+        )
+        self._writing = None if read_only else sqlite.writing_engine(url, synchronous=synchronous)
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._unchecked_bytes = 0
+
+    @contextlib.contextmanager
+    def reading(self, purpose: str) -> Generator[Connection]:
+        if self._reading is None:
+            raise StoreError(f"cannot {purpose}: the journal is closed")
+        with sqlite.translated(purpose), self._reading.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self, purpose: str) -> Generator[Connection]:
+        with sqlite.translated(purpose), self._lock:
+            connection = self._connected(purpose)
+            with connection.begin():
+                yield connection
+
+    def _connected(self, purpose: str) -> Connection:
+        if self._writing is None:
+            raise StoreError(f"cannot {purpose}: the journal is closed or was opened to be read only")
+        if self._connection is None:
+            self._connection = self._writing.connect()
+        return self._connection
+
+    @contextlib.contextmanager
+    def appending(self, purpose: str, *, after: int | None = None) -> Generator[tuple[Connection, Found]]:
+        with self.writing(purpose) as connection:
+            with contextlib.closing(_cursor(connection)) as cursor:
+                head, last_us = cursor.execute(LAST).fetchone() or (0, 0)
+                is_behind = after is not None and after < head
+                newer = cursor.execute(_NEWER, (after,)).fetchall() if is_behind else ()
+            yield connection, Found(head, last_us, newer)
+
+    def store(self, connection: Connection, rows: Sequence[Row], below: Below) -> None:
+        with contextlib.closing(_cursor(connection)) as cursor:
+            try:
+                cursor.executemany(_INSERT_RECORD, rows)
+            except sqlite3.IntegrityError as error:
+                raise Taken(f"cannot append: {error}") from error
+            if below:
+                cursor.executemany(_INSERT_BELOW, below)
+        self._unchecked_bytes += _COMMIT_BYTES + sum(len(row[5]) + _ROW_BYTES for row in rows)
+
+    # The files
+
+    def wrote(self, size_bytes: int) -> None:
+        self._unchecked_bytes += size_bytes
+
+    def maintain(self) -> None:
+        with sqlite.translated("checkpoint"), self._lock:
+            self._unchecked_bytes = 0
+            if self._connection is not None:
+                sqlite.checkpoint(self._connection)
+
+    @property
+    def wants_maintenance(self) -> bool:
+        return self._unchecked_bytes > _CHECKPOINT_BYTES
+
+    def expunge(self) -> bool:
+        with sqlite.translated("empty the log"), self._lock:
+            driver: Any = self._connected("empty the log").connection.driver_connection
+            return sqlite.empty_log(driver)
+
+    def free_bytes(self) -> int:
+        with self.reading("read") as connection:
+            driver: Any = connection.connection.driver_connection
+            return sqlite.free_bytes(driver)
+
+    def give_back(self, *, max_bytes: int) -> int:
+        return self._shrunk("give back what is free", partial(sqlite.give_back, max_bytes=max_bytes))
+
+    def rewrite(self) -> int:
+        return self._shrunk("rewrite the database", sqlite.rewrite)
+
+    def _shrunk(self, purpose: str, shrink: Callable[[Any], int]) -> int:
+        with sqlite.translated(purpose), self._lock:
+            given = shrink(self._connected(purpose).connection.driver_connection)
+        # What moves into the place of what went is in the log first.
+        self._unchecked_bytes += given
+        return given
+
+    def close(self) -> None:
+        # The readers go first: the writer, as the last connection, then owns the final checkpoint.
+        if self._reading is not None:
+            self._reading.dispose()
+            self._reading = None
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if self._writing is not None:
+                self._writing.dispose()
+                self._writing = None
+
+
+def _cursor(connection: Connection) -> Any:
+    return connection.connection.cursor()
