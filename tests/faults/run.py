@@ -1,0 +1,88 @@
+"""What every run has: its settings, its outcome, and the faults that happen meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.faults.engines import Strike
+from tests.faults.plan import faults
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a run is made of; `pace_s` is the mean pause between two operations of a lane of a worker."""
+
+    engine: str
+    seed: int
+    seconds: float
+    workers: int = 4
+    fault_pause_s: float = 1.0
+    pace_s: float = 0.0
+
+
+@attrs.define
+class Outcome:
+    """What came of a run: figures for people, and findings, of which there should be none."""
+
+    settings: Settings
+    kind: str
+    folder: Path
+    figures: dict[str, Any] = attrs.field(factory=dict)
+    findings: list[str] = attrs.field(factory=list)
+
+    def told(self) -> str:
+        """Return it as text, with how to run it again where something was found."""
+        settings = self.settings
+        figures = ", ".join(f"{name}: {value}" for name, value in self.figures.items())
+        lines = [f"{self.kind} on {settings.engine}, seed {settings.seed}, {settings.seconds:g} s: {figures}"]
+        if self.findings:
+            lines += self.findings[:20]
+            lines.append(f"{len(self.findings)} findings; histories and stores are in {self.folder}; again:")
+            lines.append(
+                f"  python -m tests.faults --kind {self.kind} --engine {settings.engine}"
+                f" --seed {settings.seed} --seconds {settings.seconds:g} --workers {settings.workers}"
+                f" --fault-pause {settings.fault_pause_s:g} --pace {settings.pace_s:g}"
+            )
+        return "\n".join(lines)
+
+    def take(self, struck: Mapping[str, int]) -> None:
+        """Take in how often each fault happened, and write what was found beside the histories."""
+        self.figures["faults"] = sum(struck.values())
+        self.figures["by kind"] = dict(struck)
+        (self.folder / "findings.json").write_text(json.dumps(self.findings, indent=1))
+
+
+@contextlib.asynccontextmanager
+async def striking(
+    settings: Settings, subjects: Mapping[str, Mapping[str, Strike]], struck: dict[str, int]
+) -> AsyncGenerator[None]:
+    """Let faults happen to each subject by its plan while the block runs; afterwards all are undone."""
+    over = asyncio.Event()
+
+    async def strike(subject: str, strikes: Mapping[str, Strike]) -> None:
+        planned = faults(
+            settings.seed, subject=subject, kinds=sorted(strikes), pause_s=settings.fault_pause_s
+        )
+        for fault in planned:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(fault.pause_s):
+                    await over.wait()
+            if over.is_set():
+                return
+            await strikes[fault.kind](fault)
+            struck[f"{subject}: {fault.kind}"] = struck.get(f"{subject}: {fault.kind}", 0) + 1
+
+    async with asyncio.TaskGroup() as group:
+        for subject, strikes in subjects.items():
+            group.create_task(strike(subject, strikes))
+        try:
+            yield
+        finally:
+            over.set()
