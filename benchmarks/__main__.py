@@ -1,8 +1,11 @@
-"""Measure everything in one run and print a table of ratios.
+"""Measure everything in one run, print a table of ratios, and draw how costs grow.
 
-    python -m benchmarks [--json FILE] [SUITE ...]
+    python -m benchmarks [--quick] [--json FILE] [--plots FOLDER] [SUITE ...]
 
-The suites: dispatching, growing, debugging, querying, monitoring, storing; all of them unless some are named.
+The suites: appending, dispatching, opening, holding, cleaning, growing, debugging, querying, monitoring,
+synchronising, storing, sharing, scaling, serialising; all unless some are named. With --quick, the first five
+take small sizes, which shows that they run and little more. The figures go to a file in benchmarks/results
+too, and the plots to docs/benchmarks, or with --quick beside the figures.
 
 A ratio is ours over the other side, pair by pair; smaller is better. The exit status is 0 whatever the
 figures are: machines differ, and a bound that is passed is marked for a person to look at.
@@ -16,53 +19,99 @@ import json
 import platform
 import sqlite3
 import statistics
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Row
+from benchmarks.harness import Row, Skipped
 
-SUITES = ("dispatching", "growing", "debugging", "querying", "monitoring", "storing")
+SIZED: Final = ("appending", "dispatching", "opening", "holding", "cleaning")
+"""The suites that have a quick size."""
+SUITES: Final = (
+    *SIZED,
+    "growing",
+    "debugging",
+    "querying",
+    "monitoring",
+    "synchronising",
+    "storing",
+    "sharing",
+    "scaling",
+    "serialising",
+)
+PLOTTED: Final = ("appending", "opening")
+RESULTS: Final = Path(__file__).with_name("results")
+DRAWINGS: Final = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 
-def measured(suite: str) -> list[Row]:
+def measured(suite: str, *, quick: bool) -> list[Row | Skipped]:
     """Run a suite; it is imported only now, since not every one needs what others need."""
-    found: list[Row] = importlib.import_module(f"benchmarks.{suite}").rows()
+    measure = importlib.import_module(f"benchmarks.{suite}").rows
+    found: list[Row | Skipped] = measure(quick=quick) if suite in SIZED else measure()
     return found
 
 
-def table(rows: list[Row]) -> Table:
+def table(suite: str, rows: Sequence[Row | Skipped]) -> Table:
     """Return the figures for people."""
-    shown = Table(title="Medians; ratios as minimum, median, maximum of the pairs", title_justify="left")
-    for name in ("what", "ours", "other side", "ratio", "bound", ""):
+    title = f"{suite}: medians; ratios as minimum, median, maximum of the pairs"
+    shown = Table(title=title, title_justify="left")
+    for name in ("what", "ours", "other side", "ratio", "bound", "", "not the same"):
         shown.add_column(name, overflow="fold")
     for row in rows:
-        ratios = row.ratios
-        other = f"{statistics.median(row.other):,.2f} {row.unit}  {row.other_name}" if row.other else ""
-        spread = f"{min(ratios):.2f}  {statistics.median(ratios):.2f}  {max(ratios):.2f}" if row.other else ""
-        mark = "" if row.is_within else "over"
-        ours = f"{statistics.median(row.ours):,.2f} {row.unit}"
-        shown.add_row(row.name, ours, other, spread, f"{row.bound:g}", mark)
+        shown.add_row(*(_figures(row) if isinstance(row, Row) else (row.name, "skipped", row.why)))
     return shown
+
+
+def _figures(row: Row) -> Sequence[str]:
+    ratios = row.ratios
+    other = f"{statistics.median(row.other):,.2f} {row.unit}  {row.other_name}" if row.other else ""
+    spread = f"{min(ratios):.3g}  {statistics.median(ratios):.3g}  {max(ratios):.3g}" if row.other else ""
+    ours = f"{statistics.median(row.ours):,.2f} {row.unit}"
+    bound = "" if row.bound is None else f"{row.bound:.3g}"
+    return row.name, ours, other, spread, bound, "" if row.is_within else "over", row.note
+
+
+def draw(suite: str, rows: Sequence[Row | Skipped], folder: Path) -> None:
+    """Write the plots of a suite, as far as it has any."""
+    if suite in PLOTTED:
+        folder.mkdir(parents=True, exist_ok=True)
+        for plot in importlib.import_module(f"benchmarks.{suite}").plots(rows):
+            (folder / f"{plot.name}.svg").write_text(plot.svg(), encoding="utf-8")
+
+
+def write(found: dict[str, list[Row | Skipped]], path: Path) -> None:
+    """Write the figures of suites as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = {suite: [attrs.asdict(row) for row in rows] for suite, rows in found.items()}
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def main() -> None:
     """Run the suites that are named, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which suites to run (all)")
-    parser.add_argument("--json", type=Path, help="write the figures to a file as well")
+    parser.add_argument("--quick", action="store_true", help="take small sizes")
+    parser.add_argument("--json", type=Path, help="where to write the figures (a file in benchmarks/results)")
+    parser.add_argument("--plots", type=Path, help="where to draw (docs/benchmarks)")
     options = parser.parse_args()
-    console = Console(width=max(Console().width, 132))
+    console = Console(width=max(Console().width, 160))
     console.print(
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} on"
         f" {platform.machine()}"
     )
-    rows = [row for name in options.suites or SUITES for row in measured(name)]
-    console.print(table(rows))
-    if options.json:
-        options.json.write_text(json.dumps([attrs.asdict(row) for row in rows], indent=1))
+    results = options.json or RESULTS / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}.json"
+    drawings = options.plots or (results.parent if options.quick else DRAWINGS)
+    found: dict[str, list[Row | Skipped]] = {}
+    for suite in options.suites or SUITES:
+        found[suite] = measured(suite, quick=options.quick)
+        console.print(table(suite, found[suite]))
+        write(found, results)
+        draw(suite, found[suite], drawings)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sized
 from typing import Any
+
+import attrs
 
 from benchmarks.growing import LONG, TEXT, message, scope, store_of
 from benchmarks.harness import Row, compare, figure
-from benchmarks.storing.sides import peer
+from benchmarks.peers import peer
 from eliza_modules.conversation import ConversationModule, ConversationState, Message
 from eliza_state import StateManager
 from eliza_state.collections import Entities, Set
@@ -22,13 +24,20 @@ from eliza_state.debugger import Debugger, diff
 LOOKS = 40
 WARMING = 10
 STEPS = 200
+CHANGES = 10
+
+Copied = Callable[[Entities[Message]], dict[str, Any]]
+"""Return messages as a package takes them."""
+
+Differences = Callable[[dict[str, Any], dict[str, Any]], Sized]
+"""Compare two of them."""
 
 
 def rows() -> list[Row]:
     """Measure all of this file, on a store that is made once."""
     with tempfile.TemporaryDirectory() as folder:
         url = store_of(folder, LONG)
-        return [_comparing(), _taking(url), *_rewinding(url), _stepping(url)]
+        return [*_comparing(), _taking(url), *_rewinding(url), _stepping(url)]
 
 
 def conversation() -> ConversationState:
@@ -38,37 +47,71 @@ def conversation() -> ConversationState:
     return ConversationState(messages=Entities(messages), participants=Set(found.user for found in messages))
 
 
-def _comparing() -> Row:
-    before = conversation()
-    after = before.messages
-    for number in range(0, LONG, LONG // 10):
+def _comparing() -> list[Row]:
+    before = conversation().messages
+    after = before
+    for number in range(0, LONG, LONG // CHANGES):
         after = after.update(f"m{number}", text="changed")
-    plain_before = {entity.id: entity for entity in before.messages}
-    plain_after = {entity.id: entity for entity in after}
-
-    deep_diff = peer("deepdiff").DeepDiff
-
-    def by_copies() -> float:
-        """Return the milliseconds of keeping a copy and comparing with it."""
-        started = time.perf_counter()
-        kept = copy.deepcopy(plain_before)
-        assert len(deep_diff(kept, plain_after)["values_changed"]) == 10
-        return (time.perf_counter() - started) * 1e3
 
     def by_structure() -> float:
         started = time.perf_counter()
-        assert len(diff(before.messages, after)) == 10
+        assert len(diff(before, after)) == CHANGES
         return (time.perf_counter() - started) * 1e3
 
-    return compare(
-        f"what differs in 10 places of {LONG:,}",
-        ours=by_structure,
-        other=by_copies,
-        other_name="deepcopy and DeepDiff",
-        unit="ms",
-        bound=1 / 1_000,
-        runs=1,
-    )
+    def row(name: str, differences: Differences, *, copied: Copied, bound: float | None, runs: int) -> Row:
+        compared = compare(
+            f"what differs in {CHANGES} places of {LONG:,}",
+            ours=by_structure,
+            other=_by_copies(copied(before), copied(after), differences),
+            other_name=f"deepcopy and {name}",
+            unit="ms",
+            bound=bound,
+            runs=runs,
+        )
+        return attrs.evolve(compared, note="plain dicts" if copied is _plain else "")
+
+    deep_diff, make_patch = peer("deepdiff").DeepDiff, peer("jsonpatch").make_patch
+    return [
+        row(
+            "DeepDiff",
+            lambda old, new: deep_diff(old, new)["values_changed"],
+            copied=_by_id,
+            bound=1 / 1_000,
+            runs=1,
+        ),
+        row("jsonpatch", lambda old, new: list(make_patch(old, new)), copied=_plain, bound=None, runs=3),
+        row(
+            "dictdiffer",
+            lambda old, new: list(peer("dictdiffer").diff(old, new)),
+            copied=_plain,
+            bound=None,
+            runs=3,
+        ),
+    ]
+
+
+def _by_id(messages: Entities[Message]) -> dict[str, Any]:
+    return {entity.id: entity for entity in messages}
+
+
+def _plain(messages: Entities[Message]) -> dict[str, Any]:
+    """Return what packages for JSON know: no objects, and moments as text."""
+    return {
+        entity.id: {**attrs.asdict(entity), "at": entity.at and entity.at.isoformat()} for entity in messages
+    }
+
+
+def _by_copies(
+    before: dict[str, Any], after: dict[str, Any], differences: Differences
+) -> Callable[[], float]:
+    def taken() -> float:
+        """Return the milliseconds of keeping a copy and comparing with it."""
+        started = time.perf_counter()
+        kept = copy.deepcopy(before)
+        assert len(differences(kept, after)) == CHANGES
+        return (time.perf_counter() - started) * 1e3
+
+    return taken
 
 
 def looking(url: str, look: Callable[[Debugger], Coroutine[Any, Any, float]]) -> float:

@@ -15,7 +15,8 @@ Measure = Callable[[], float]
 class Row:
     """One comparison: medians of both sides, and the ratios pair by pair.
 
-    `bound` is what the ratio, or where there is no other side the figure itself, should not pass.
+    `bound` is what the ratio, or where there is no other side the figure itself, should not pass; `None`
+    where they are only shown. `note` says what is not the same on both sides.
     """
 
     name: str
@@ -23,7 +24,8 @@ class Row:
     ours: Sequence[float]
     other: Sequence[float]
     other_name: str
-    bound: float
+    bound: float | None
+    note: str = ""
 
     @property
     def ratios(self) -> list[float]:
@@ -34,12 +36,27 @@ class Row:
 
     @property
     def is_within(self) -> bool:
-        """Tell whether the median keeps to the bound."""
-        return statistics.median(self.ratios) <= self.bound
+        """Tell whether the median keeps to the bound, if there is one."""
+        return self.bound is None or statistics.median(self.ratios) <= self.bound
+
+
+@attrs.frozen
+class Skipped:
+    """A comparison that this machine cannot make, and why."""
+
+    name: str
+    why: str
 
 
 def compare(
-    name: str, *, ours: Measure, other: Measure, other_name: str, unit: str, bound: float, runs: int = 5
+    name: str,
+    *,
+    ours: Measure,
+    other: Measure,
+    other_name: str,
+    unit: str,
+    bound: float | None,
+    runs: int = 5,
 ) -> Row:
     """Measure two sides in turn, A B A B …, after one run of each that does not count."""
     ours()
@@ -48,7 +65,7 @@ def compare(
     return Row(name, unit, [a for a, _ in pairs], [b for _, b in pairs], other_name, bound)
 
 
-def figure(name: str, *, ours: Measure, unit: str, bound: float, runs: int = 5) -> Row:
+def figure(name: str, *, ours: Measure, unit: str, bound: float | None, runs: int = 5) -> Row:
     """Measure one side that has no other."""
     ours()
     return Row(name, unit, [ours() for _ in range(runs)], [], "", bound)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 
-from benchmarks.dispatching import TEXT, Said, TalkModule
 from benchmarks.harness import Row, compare, figure
+from benchmarks.talk import TEXT, Said, TalkModule
 from eliza_modules import ConversationModule, MessageReceived
-from eliza_state import Change, StateManager
+from eliza_state import StateManager
 from eliza_state.health import HealthMonitor, verify
 
-ALONE_EVENTS = 600
+PAIRS = 80
+ALONE_EVENTS = 60
 TASKS = 32
-TASK_EVENTS = 120
+TASK_EVENTS = 12
 MEMORY_EVENTS = 20_000
 LIVE_SCOPES = 5_000
 RECORDS = 20_000
@@ -24,24 +24,8 @@ RECORDS = 20_000
 def rows() -> list[Row]:
     """Measure all of this file."""
     return [
-        compare(
-            "durable dispatch with a monitor, one task",
-            ours=lambda: durable(tasks=1, events=ALONE_EVENTS, is_monitored=True),
-            other=lambda: durable(tasks=1, events=ALONE_EVENTS, is_monitored=False),
-            other_name="without one",
-            unit="µs",
-            bound=1.05,
-            runs=15,
-        ),
-        compare(
-            f"durable dispatch with a monitor, {TASKS} tasks",
-            ours=lambda: durable(tasks=TASKS, events=TASK_EVENTS, is_monitored=True),
-            other=lambda: durable(tasks=TASKS, events=TASK_EVENTS, is_monitored=False),
-            other_name="without one",
-            unit="µs",
-            bound=1.05,
-            runs=15,
-        ),
+        durable(tasks=1, events=ALONE_EVENTS),
+        durable(tasks=TASKS, events=TASK_EVENTS),
         compare(
             "dispatch in memory with a monitor",
             ours=lambda: memory(is_monitored=True),
@@ -55,37 +39,45 @@ def rows() -> list[Row]:
     ]
 
 
-def durable(*, tasks: int, events: int, is_monitored: bool) -> float:
-    """Return the microseconds an event takes with so many tasks that dispatch one after the other."""
+def durable(*, tasks: int, events: int) -> Row:
+    """Compare what an event takes with a monitor and without, on one store, with so many tasks at a time."""
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
+        url = f"sqlite:///{folder}/state.db"
+        opening = StateManager.open(url, modules=[TalkModule()], snapshots=False)
+        manager = runner.run(opening.__aenter__())
+        try:
+            return compare(
+                f"durable dispatch with a monitor, {tasks} {'task' if tasks == 1 else 'tasks'}",
+                ours=lambda: runner.run(_monitored(manager, tasks, events)),
+                other=lambda: runner.run(_dispatched(manager, tasks, events)),
+                other_name="without one",
+                unit="µs",
+                bound=1.05,
+                runs=PAIRS,
+            )
+        finally:
+            runner.run(manager.close())
 
-    async def run(manager: StateManager) -> float:
-        talk = manager.agent("a").room("r").conversation("c")
 
-        async def work(task: int, count: int) -> list[Change]:
-            return [
-                await talk.dispatch(Said(id=f"{task}-{number}", user="ada", text=TEXT))
-                for number in range(count)
-            ]
-
-        await work(0, 10)
-        started = time.perf_counter()
-        await asyncio.gather(*(work(task, events) for task in range(tasks)))
-        return (time.perf_counter() - started) / (tasks * events) * 1e6
-
-    return _opened(run, is_monitored=is_monitored)
+async def _monitored(manager: StateManager, tasks: int, events: int) -> float:
+    monitor = HealthMonitor(manager)  # not entered: what a look costs is measured by itself
+    try:
+        return await _dispatched(manager, tasks, events)
+    finally:
+        await monitor.close()
 
 
-def _opened(run: Callable[[StateManager], Awaitable[float]], *, is_monitored: bool) -> float:
-    async def opened(url: str) -> float:
-        async with StateManager.open(url, modules=[TalkModule()]) as manager:
-            if not is_monitored:
-                return await run(manager)
-            async with HealthMonitor(manager) as monitor:
-                await monitor.check_health()  # what a look costs is measured by itself
-                return await run(manager)
+async def _dispatched(manager: StateManager, tasks: int, events: int) -> float:
+    """Return the microseconds of an event, with tasks that dispatch one after the other."""
+    talk = manager.agent("a").room("r").conversation("c")
 
-    with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(opened(f"sqlite:///{folder}/state.db"))
+    async def work() -> None:
+        for number in range(events):
+            await talk.dispatch(Said(id=str(number), user="ada", text=TEXT))
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(tasks)))
+    return (time.perf_counter() - started) / (tasks * events) * 1e6
 
 
 def memory(*, is_monitored: bool) -> float:

@@ -1,10 +1,9 @@
-"""Finding messages among 100,000: through indexes in memory, beside sets by hand, SQLite and ducks."""
+"""Finding messages among 100,000: through indexes in memory, beside sets by hand, databases and scans."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
-import importlib
 import random
 import sqlite3
 import statistics
@@ -18,6 +17,7 @@ import attrs
 
 from benchmarks.dispatching import TEXT
 from benchmarks.harness import Row, compare, figure
+from benchmarks.peers import peer
 from eliza_state import Dispatch, Path, StateManager, StateModule, event, evolve, reduces
 from eliza_state.collections import Entities
 from eliza_state.indexes import Composite, Index, Indexes
@@ -25,7 +25,9 @@ from eliza_state.query import F, Match, Prepared, param
 
 MESSAGES = 100_000
 TALKS = 100
+SMALL_TALKS = 2_000
 CALLS = 2_000
+SCANS = 20
 EVENTS = 300
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -114,7 +116,8 @@ def wanted(found: Message) -> Wanted:
 def rows() -> list[Row]:
     """Measure all of this file."""
     found = messages()
-    return [*asyncio.run(_finding(found)), *_upkeep(found[:20_000])]
+    some = found[:20_000]
+    return [*asyncio.run(_finding(found)), *_upkeep(some), *_building(some)]
 
 
 def each(call: Callable[[], Sequence[Any]], *, found: int, calls: int = CALLS) -> Callable[[], float]:
@@ -165,12 +168,18 @@ async def _finding(messages: list[Message]) -> list[Row]:
     together = by_sqlite(messages, "user, hour, topic")
 
     def row(
-        name: str, values: Wanted, found: int, other: Callable[..., Any], other_name: str, bound: float
+        name: str,
+        values: Wanted,
+        found: int,
+        other: Callable[..., Any],
+        other_name: str,
+        bound: float | None = None,
+        calls: int = CALLS,
     ) -> Row:
         return compare(
             f"three filters over {MESSAGES:,}, {found} found{name}",
             ours=each(at_hand(composite if name else query, values), found=found),
-            other=each(lambda: other(*values), found=found),
+            other=each(lambda: other(*values), found=found, calls=calls),
             other_name=other_name,
             unit="µs",
             bound=bound,
@@ -182,7 +191,54 @@ async def _finding(messages: list[Message]) -> list[Row]:
         row("", common, many, by_hand, "a dict of sets, smallest first", 2.0),
         row("", common, many, catalogue, "ducks", 1.0),
         row(", composite", rare, few, together, "SQLite in memory, one index of three", 1.0),
+        row("", rare, few, by_scan(messages), "a scan in a list comprehension", calls=SCANS),
+        row("", rare, few, by_tinydb(messages), "TinyDB in memory", calls=SCANS),
+        row("", rare, few, by_polars(messages), "polars, a filter", calls=SCANS),
     ]
+
+
+def by_scan(messages: list[Message]) -> Callable[..., list[Message]]:
+    """Return the same search as a scan of all messages."""
+
+    def find(user: str, hour: datetime.datetime, topic: str) -> list[Message]:
+        return [
+            entry
+            for entry in messages
+            if entry.user == user and entry.topic == topic and hour_of(entry) == hour
+        ]
+
+    return find
+
+
+def by_tinydb(messages: list[Message]) -> Callable[..., list[Any]]:
+    """Return the same search in TinyDB, which has no indexes; it remembers no answer here."""
+    tinydb = peer("tinydb")
+    table = tinydb.TinyDB(storage=peer("tinydb.storages").MemoryStorage).table("message", cache_size=0)
+    table.insert_multiple({**attrs.asdict(entry), "hour": hour_of(entry)} for entry in messages)
+    where = tinydb.where
+
+    def find(user: str, hour: datetime.datetime, topic: str) -> list[Any]:
+        found: list[Any] = table.search(
+            (where("user") == user) & (where("topic") == topic) & (where("hour") == hour)
+        )
+        return found
+
+    return find
+
+
+def by_polars(messages: list[Message]) -> Callable[..., list[Any]]:
+    """Return the same search in a frame of columns."""
+    polars = peer("polars")
+    frame = polars.DataFrame([{**attrs.asdict(entry), "hour": hour_of(entry)} for entry in messages])
+    column = polars.col
+
+    def find(user: str, hour: datetime.datetime, topic: str) -> list[Any]:
+        found: list[Any] = frame.filter(
+            column("user") == user, column("hour") == hour, column("topic") == topic
+        ).rows()
+        return found
+
+    return find
 
 
 def by_sets(messages: list[Message]) -> Callable[..., list[Message]]:
@@ -203,8 +259,7 @@ def by_sets(messages: list[Message]) -> Callable[..., list[Message]]:
 
 def by_ducks(messages: list[Message]) -> Callable[..., Any]:
     """Return the same search with `ducks`, which finds objects by their attributes."""
-    ducks: Any = importlib.import_module("ducks")  # a peer, which the project knows nothing of
-    dex = ducks.Dex(messages, ["user", hour_of, "topic"])
+    dex = peer("ducks").Dex(messages, ["user", hour_of, "topic"])
 
     def find(user: str, hour: datetime.datetime, topic: str) -> Any:
         return dex[{"user": user, hour_of: hour, "topic": topic}]
@@ -254,6 +309,20 @@ def _upkeep(messages: list[Message]) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             return asyncio.run(run(f"sqlite:///{folder}/state.db"))
 
+    return [
+        compare(
+            "durable dispatch with three indexes kept up",
+            ours=lambda: durable(TalkModule()),
+            other=lambda: durable(PlainModule()),
+            other_name="the same without",
+            unit="µs",
+            bound=1.3,
+            runs=7,
+        ),
+    ]
+
+
+def _building(messages: list[Message]) -> list[Row]:
     def built() -> float:
         """Return the milliseconds of the first query, which makes the index file of 20,000 messages."""
 
@@ -272,17 +341,34 @@ def _upkeep(messages: list[Message]) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             return asyncio.run(run(f"sqlite:///{folder}/state.db"))
 
+    def built_of_small() -> float:
+        """Return the milliseconds a scope of the first query on many conversations of three messages."""
+
+        async def run(url: str) -> float:
+            async with StateManager.open(url, modules=[TalkModule()]) as manager:
+                room = manager.agent("eliza").room("general").path
+                events = [
+                    Dispatch(Said(message=each), room.child("conversation", f"c{number // 3}"))
+                    for number, each in enumerate(messages[: 3 * SMALL_TALKS])
+                ]
+                await manager.dispatch_all(events)
+            async with StateManager.open(url, modules=[TalkModule()]) as manager:
+                started = time.perf_counter()
+                await manager.query("talk", where=F.user == "user7/8", limit=1)
+                return (time.perf_counter() - started) * 1e3 / SMALL_TALKS
+
+        with tempfile.TemporaryDirectory() as folder:
+            return asyncio.run(run(f"sqlite:///{folder}/state.db"))
+
     return [
-        compare(
-            "durable dispatch with three indexes kept up",
-            ours=lambda: durable(TalkModule()),
-            other=lambda: durable(PlainModule()),
-            other_name="the same without",
-            unit="µs",
-            bound=1.3,
-            runs=7,
-        ),
         figure(
             "first query over 20,000 messages: indexes are made", ours=built, unit="ms", bound=2_000, runs=3
+        ),
+        figure(
+            f"the same over {SMALL_TALKS:,} small conversations, for each of them",
+            ours=built_of_small,
+            unit="ms",
+            bound=0.5,
+            runs=3,
         ),
     ]

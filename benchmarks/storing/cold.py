@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.harness import Measure, Row, compare, figure
-from benchmarks.storing.sides import SESSION, TTL_MS, Get, Run, disk_folder, entered, keys, peer, read_all
+from benchmarks.peers import peer
+from benchmarks.places import disk_folder
+from benchmarks.storing.sides import SESSION, TTL_MS, Get, Run, entered, keys, read_all
 from eliza_state.storage.layered import LayeredStore
 from eliza_state.storage.sql import SqlBackend, SqlStorage
 

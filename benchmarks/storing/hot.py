@@ -13,16 +13,16 @@ import attrs
 
 from benchmarks.dispatching import TEXT
 from benchmarks.harness import Row, compare
+from benchmarks.peers import peer
+from benchmarks.places import disk_folder
 from benchmarks.storing.sides import (
     SESSION,
     TTL_MS,
     TTL_S,
     Get,
     Run,
-    disk_folder,
     entered,
     keys,
-    peer,
     read_all,
 )
 from eliza_state.storage import LruMemoryStorage, MemoryStorage, Storage

@@ -12,9 +12,10 @@ import psycopg
 from sqlalchemy import make_url
 
 from benchmarks.harness import Row, compare
+from benchmarks.places import disk_folder
 from benchmarks.storing.by_hand import BatchingWriter, Rows, postgres_upserts, sqlite_upserts
 from benchmarks.storing.servers import postgres_on_disk
-from benchmarks.storing.sides import SESSION, TASKS, disk_folder, entered
+from benchmarks.storing.sides import SESSION, TASKS, entered
 from eliza_state.storage.layered import LayeredStore
 from eliza_state.storage.sql import SqlBackend
 

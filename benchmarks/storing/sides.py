@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -36,9 +33,6 @@ TTL_S: Final = 3_600
 TTL_MS: Final = TTL_S * 1_000
 TASKS: Final = 32
 
-# Out of version control, and on the disk that the project is on: /tmp may be in memory.
-_FOLDER: Final = Path(__file__).parents[2] / "build"
-
 
 def keys(count: int) -> list[str]:
     """Return so many keys of sessions."""
@@ -60,14 +54,6 @@ async def read_all(
 
 
 @contextlib.contextmanager
-def disk_folder() -> Generator[Path]:
-    """Make a folder on the project's disk, removed in the end."""
-    _FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="storing-", dir=_FOLDER) as folder:
-        yield Path(folder)
-
-
-@contextlib.contextmanager
 def entered(opening: AbstractAsyncContextManager[T]) -> Generator[tuple[Run, T]]:
     """Enter in an event loop of its own and yield what runs a coroutine there, and what was entered."""
     with asyncio.Runner() as runner:
@@ -83,13 +69,3 @@ def entered(opening: AbstractAsyncContextManager[T]) -> Generator[tuple[Run, T]]
             yield runner.run, made
         finally:
             runner.run(leave())
-
-
-def peer(name: str) -> Any:
-    """Import a module of the packages in benchmarks/peers.txt."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError:
-        raise SystemExit(
-            f"{name} is not installed: run `make bench`, or `pip install -r benchmarks/peers.txt`"
-        ) from None

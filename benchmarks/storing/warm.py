@@ -11,16 +11,16 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from benchmarks.harness import Row, compare
+from benchmarks.peers import peer
+from benchmarks.places import disk_folder
 from benchmarks.storing.sides import (
     SESSION,
     TTL_MS,
     TTL_S,
     Get,
     Run,
-    disk_folder,
     entered,
     keys,
-    peer,
     read_all,
 )
 from eliza_state.storage.layered import LayeredStore, MemoryLimits
@@ -31,6 +31,7 @@ from tests.servers import RedisServer
 KEYS: Final = keys(100)
 RUNS: Final = 25
 BARE: Final = "redis-py GET and json.loads"
+LITESTAR: Final = "litestar RedisStore and json.loads"
 
 
 def rows() -> list[Row]:
@@ -46,6 +47,8 @@ def rows() -> list[Row]:
             row("LayeredStore", BARE, bound=1.3),
             row("RedisStorage", "aiocache RedisCache", bound=1.0),
             row("RedisStorage", "cashews redis", bound=1.0),
+            row("RedisStorage", LITESTAR, bound=1.0),
+            row("RedisStorage", "py-key-value RedisStore", bound=1.0),
         ]
 
 
@@ -77,6 +80,8 @@ async def _opened(server: RedisServer, home: str) -> AsyncGenerator[dict[str, Ge
             **await _redis_py(server, stack),
             **await _aiocache(server, stack),
             **await _cashews(server, stack),
+            **await _litestar(server, stack),
+            **await _py_key_value(server, stack),
         }
 
 
@@ -114,3 +119,23 @@ async def _cashews(server: RedisServer, stack: contextlib.AsyncExitStack) -> dic
         return cache.get(f"cashews:{key}")
 
     return {"cashews redis": get}
+
+
+async def _litestar(server: RedisServer, stack: contextlib.AsyncExitStack) -> dict[str, Get]:
+    store = peer("litestar.stores.redis").RedisStore.with_client(server.url, namespace="litestar")
+    await stack.enter_async_context(store)
+    for key in KEYS:
+        await store.set(key, json.dumps(SESSION), expires_in=TTL_S)
+
+    async def get(key: str) -> Any:
+        return json.loads(await store.get(key))
+
+    return {LITESTAR: get}
+
+
+async def _py_key_value(server: RedisServer, stack: contextlib.AsyncExitStack) -> dict[str, Get]:
+    store = peer("key_value.aio.stores.redis").RedisStore(url=server.url)
+    await stack.enter_async_context(store)
+    for key in KEYS:
+        await store.put(key, SESSION, ttl=TTL_S)
+    return {"py-key-value RedisStore": store.get}
