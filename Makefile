@@ -7,7 +7,12 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 SOURCES := eliza_state modules/eliza_modules serializers/eliza_serializers examples
 
-.PHONY: demo test check unit matrix thorough coverage bench docs clean
+# Compiled modules are kept in the environment, even where the machine's settings say to write none: else each of
+# the processes that tests start, and each worker that collects tests, would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/compiled
+
+.PHONY: demo test check unit matrix thorough faults coverage bench docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/eliza-state demo
@@ -26,7 +31,8 @@ check: $(VENV)/developing
 # More workers than processors: tests wait for servers, processes and disks.
 unit: export ELIZA_STATE_TEST_EFFORT ?= 0.1
 unit: $(VENV)/developing
-	$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) * 2)")
+	$(BIN)/python -m pytest --dist worksteal \
+		-n $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) * 2)")
 
 coverage: $(VENV)/developing
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
@@ -38,7 +44,13 @@ matrix: $(VENV)/developing
 thorough: export ELIZA_STATE_TEST_EFFORT = 5
 thorough: check unit matrix
 
+# Processes that are killed and stores that are cut off, for ELIZA_STATE_FAULTS_MINUTES; see docs/faults.md.
+faults: export ELIZA_STATE_FAULTS_MINUTES ?= 10
+faults: $(VENV)/developing
+	$(BIN)/python -m tests.faults
+
 # In an environment of its own, with the packages that the project is measured beside and never depends on.
+# `make bench SUITES="--quick appending"` runs one suite, at its quick size.
 bench: $(PEERS)/installed
 	$(PEERS)/bin/python -m benchmarks $(SUITES)
 
@@ -55,11 +67,13 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(PEERS)/installed: pyproject.toml benchmarks/peers.txt
+$(PEERS)/installed: pyproject.toml benchmarks/peers.txt benchmarks/node/package.json
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(PEERS)/bin/python -m pip install --quiet --editable . --group test --requirement benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --no-deps ducks==0.5.1
+	mkdir -p $(PEERS)/node && cp benchmarks/node/package.json $(PEERS)/node
+	if command -v npm; then npm install --no-audit --no-fund --prefix $(PEERS)/node; fi
 	touch $@
 
 $(VENV)/developing: $(VENV)/installed
