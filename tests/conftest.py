@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.effort import examples, is_in_sample
+from tests.effort import examples, is_in_sample, thinned
 from tests.places import in_memory
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not in the sample."""
-    left_out = [item for item in items if not is_in_sample(item.nodeid)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if is_in_sample(item.nodeid)]
+    """Leave out what is not in the sample, and what is too much for a usual run."""
+    chosen = thinned([item for item in items if is_in_sample(item.nodeid)])
+    if len(chosen) < len(items):
+        names = {item.nodeid for item in chosen}
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in names])
+        items[:] = chosen
 
 
 def _own(make: Callable[..., Any], *, instead_of: str | None, **options: Any) -> Any:

@@ -1,19 +1,33 @@
 """How much is tested.
 
-`ELIZA_STATE_TEST_EFFORT` multiplies the numbers of examples that hypothesis tries, 1 by default.
-`ELIZA_STATE_TEST_SAMPLE`, a number below 20, lets a twentieth of the tests run: another one for each number.
+`ELIZA_STATE_TEST_EFFORT` multiplies the numbers of examples that hypothesis tries, 1 by default. Below 1, of a test
+with many sets of parameters a part runs, always the same.
+`ELIZA_STATE_TEST_SAMPLE`, a number below 60, lets a sixtieth of the tests run: another one for each number.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
-from typing import Final
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
 
 EFFORT: Final = float(os.environ.get("ELIZA_STATE_TEST_EFFORT", "1"))
 SAMPLE: Final = "ELIZA_STATE_TEST_SAMPLE"
 _FEWEST: Final = 3
-_PARTS: Final = 20
+_PARTS: Final = 60
+_MANY: Final = 3
+_PART: Final = 4
+
+
+class Test(Protocol):
+    """What pytest has collected."""
+
+    nodeid: str
+
+
+T = TypeVar("T", bound=Test)
 
 
 def examples(number: int) -> int:
@@ -25,3 +39,17 @@ def is_in_sample(name: str) -> bool:
     """Tell whether a test of this name runs."""
     number = os.environ.get(SAMPLE)
     return number is None or zlib.crc32(name.encode()) % _PARTS == int(number)
+
+
+def thinned(tests: Sequence[T]) -> list[T]:
+    """Return the tests, where little is to be done without most of those that differ by parameters alone."""
+    if EFFORT >= 1 or SAMPLE in os.environ:
+        return list(tests)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for test in tests:
+        alike[test.nodeid.partition("[")[0]].append(test.nodeid)
+    chosen: set[str] = set()
+    for names in alike.values():
+        by_chance = sorted(names, key=lambda name: zlib.crc32(name.encode()))
+        chosen.update(by_chance[: max(_MANY, len(names) // _PART)])
+    return [test for test in tests if test.nodeid in chosen]

@@ -4,7 +4,7 @@
 
 Each version gets an environment of its own, `.venv-3.12` and so on, made once. A version that is not on
 this machine is named and left out. Random tests try a tenth of what they try elsewhere, and what one version
-tells for all is left out. With `--sample` a twentieth of the tests run, another one for each version.
+tells for all is left out. With `--sample` a sixtieth of the tests run, another one for each version.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from eliza_state.errors import StateError
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from eliza_state.testing import ManualClock
+from tests.effort import examples
 from tests.eliza_state.cleanup import chat
 from tests.eliza_state.cleanup.chat import DAY, ROOM, pass_days, talk
 
@@ -108,7 +109,7 @@ async def check_trimmed(manager: StateManager, bounds: tuple[int, int]) -> None:
     assert again.outcomes[1].done == 0
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=25)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=examples(60))
 @given(steps, steps, st.tuples(st.integers(0, 3), st.integers(1, 3)))
 async def test_the_past_stays_and_what_remains_is_as_it_was(first: Any, then: Any, bounds: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,31 @@
+from typing import NamedTuple
+
+import pytest
+
+from tests import effort
+
+
+class Collected(NamedTuple):
+    nodeid: str
+
+
+ALL = [Collected(f"test_a.py::test_one[{number}]") for number in range(100)] + [
+    Collected("test_a.py::test_two")
+]
+
+
+def test_a_short_run_leaves_out_most_of_those_that_differ_by_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(effort.SAMPLE, raising=False)
+    monkeypatch.setattr(effort, "EFFORT", 0.1)
+    chosen = effort.thinned(ALL)
+
+    assert (len(chosen), chosen[-1]) == (26, ALL[-1])
+    assert effort.thinned(ALL) == chosen
+
+
+def test_a_usual_run_leaves_out_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort, "EFFORT", 1.0)
+
+    assert effort.thinned(ALL) == ALL
