@@ -1,7 +1,7 @@
 """How much is tested.
 
-`ELIZA_STATE_TEST_EFFORT` multiplies the numbers of examples that hypothesis tries, 1 by default. Below 1, of a test
-with many sets of parameters a part runs, always the same.
+`ELIZA_STATE_TEST_EFFORT` multiplies the numbers of examples that hypothesis tries, 1 by default. Below 1, of
+a test with many sets of parameters a part runs, always the same.
 `ELIZA_STATE_TEST_SAMPLE`, a number below 60, lets a sixtieth of the tests run: another one for each number.
 """
 
