@@ -29,7 +29,7 @@ check: $(VENV)/developing
 	$(BIN)/mypy $(SOURCES) & mypy=$$!; $(BIN)/pyright --pythonpath $(BIN)/python && wait $$mypy
 
 # More workers than processors: tests wait for servers, processes and disks.
-unit: export ELIZA_STATE_TEST_EFFORT ?= 0.1
+unit: export ELIZA_STATE_TEST_EFFORT ?= 0.05
 unit: $(VENV)/developing
 	$(BIN)/python -m pytest --dist worksteal \
 		-n $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) * 2)")
