@@ -405,7 +405,7 @@ class SyncStateManager:
         event: type | str | None = None,
         origin: Literal["local"] | None = None,
     ) -> Subscription:
-        """Call `receiver(change)` for changes in the manager's own thread; see `StateManager.subscribe`.
+        """Call `receiver(change)` for changes in the manager's own thread; see `Telling.subscribe`.
 
         A receiver that wants to dispatch hands the change to another thread.
         """
@@ -428,7 +428,7 @@ class SyncStateManager:
     ) -> SyncChanges:
         """Return an iterator over the changes from now on, or `after` a position; see `SyncChanges`.
 
-        All else is as in `StateManager.changes`.
+        All else is as in `Telling.changes`.
         """
         wanted = None if below is None else _path(below)
         manager: Any = self._manager  # it refuses what does not go together

@@ -56,6 +56,14 @@ class Access:
     snapshotter: Snapshotter | None = None
     """Takes snapshots, where there are any to take."""
 
+    def at(self, path: Path | str) -> Scope:
+        """Return the handle on the scope of a path, or of its text form.
+
+        Raises `InvalidPath` for a malformed path, or one that leaves the hierarchy.
+        """
+        found = Path.decode(path) if isinstance(path, str) else path
+        return Scope(self.tree.hierarchy.check(found), self)
+
 
 @attrs.define(eq=False)
 class Scope:

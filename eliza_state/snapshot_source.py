@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
-from sqlalchemy import URL
 
 from eliza_state.errors import StoreError
 from eliza_state.storage import Storage
-from eliza_state.storage.encoding import Encoding
-from eliza_state.storage.layered import LayeredStore, MemoryLimits
-from eliza_state.storage.sql import SqlStorage
-from eliza_state.storage.wrappers import Compression
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 SnapshotPlace: TypeAlias = bool | str | Sequence[str] | Callable[[], Storage[bytes]]
 """Where snapshots lie: with the journal, beside its file or on its server (`True`), nowhere (`False`), in the
 layers of these URLs, from the top, or in the storage that a function opens."""
 
 _SUFFIX: Final = "-snapshots"
-_TABLE: Final = "snapshot"
-# A stale snapshot is not wrong, only a little older: copies in caches are of use for long.
-_COPIES_LAST_MS: Final = 24 * 60 * 60 * 1_000
-# What is loaded is held as states.
-_NO_MEMORY: Final = MemoryLimits(max_entries=0)
 
 
 @attrs.frozen(kw_only=True)
@@ -60,31 +53,15 @@ class SnapshotSource:
         """
         if callable(self.place):
             return self.place()
-        if isinstance(self.place, bool):
-            return self._beside(create=create) if self.server is None else self._with_journal(self.server)
-        layers = [self.place] if isinstance(self.place, str) else self.place
-        encoding = Encoding[bytes](serializer="msgpack", transforms=[Compression()])
-        return LayeredStore(*layers, memory=_NO_MEMORY, encoding=encoding, max_age_ms=_COPIES_LAST_MS)
-
-    def _with_journal(self, server: URL) -> Storage[bytes]:
-        return SqlStorage(
-            server,
-            table=_TABLE,
-            serializer="msgpack",
-            transforms=[Compression()],
-            read_only=self.read_only,
-            readers=1,
-        )
-
-    def _beside(self, *, create: bool) -> Storage[bytes] | None:
-        assert self.database is not None
-        file = self.database + _SUFFIX
-        if not create and not os.path.exists(file):
+        file = None if self.database is None else self.database + _SUFFIX
+        if isinstance(self.place, bool) and file is not None and not create and not os.path.exists(file):
             return None
-        return SqlStorage(
-            URL.create("sqlite", database=file),
-            serializer="msgpack",
-            transforms=[Compression()],
-            synchronous="NORMAL",  # what a power cut takes is made again from the journal
-            read_only=self.read_only,
-        )
+        # Only where there is something to open: a store that is new or small has no snapshots.
+        from eliza_state import snapshot_places  # noqa: PLC0415
+
+        if not isinstance(self.place, bool):
+            return snapshot_places.in_layers([self.place] if isinstance(self.place, str) else self.place)
+        if self.server is not None:
+            return snapshot_places.on_server(self.server, read_only=self.read_only)
+        assert file is not None
+        return snapshot_places.in_file(file, read_only=self.read_only)

@@ -27,7 +27,6 @@ from eliza_state.snapshot_source import SnapshotSource
 from eliza_state.snapshots import DIGEST_BYTES, ChunkMissing, ScopeSnapshot, digest_of
 from eliza_state.storage import Storage
 from eliza_state.storage.errors import DamagedValue
-from eliza_state.storage.layered import LayeredStore, PersistOptions
 
 T = TypeVar("T")
 
@@ -358,6 +357,9 @@ def space_of_scope(path: Path) -> str:
 
 def _with_archive(storage: Storage[bytes]) -> Storage[bytes] | None:
     """Return the same storage, writing to its archive as well; `None` if there is none."""
+    # Only here: of the others, none needs the layers imported.
+    from eliza_state.storage.layered import LayeredStore, PersistOptions  # noqa: PLC0415
+
     if isinstance(storage, LayeredStore) and any(layer.role == "archive" for layer in storage.status()):
         return storage.keeping(PersistOptions(archive=True))
     return None

@@ -131,7 +131,7 @@ async def _point(manager: StateManager, count: int, load_s: float, database: str
     chance = random.Random(count)
     room = path_of(0).parent
     assert room is not None
-    scopes = manager.parts.scopes
+    scopes = manager.core.scopes
     warm = await timed(dispatch, [count - 1] * SAMPLE)
     # New ones have numbers beyond all that are ever filled in.
     first = await timed(dispatch, range(10**9 + count, 10**9 + count + SAMPLE))

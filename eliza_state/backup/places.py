@@ -26,7 +26,7 @@ _SERVER: Final = "postgresql"
 def database_of(store: StateManager | StrPath, *, is_there: bool = True) -> str:
     """Return the path of a store's file; raises `StoreError` where there is none that could be copied."""
     if isinstance(store, StateManager):
-        database = store.parts.database
+        database = store.core.database
     else:
         name = os.fspath(store)
         if name.startswith(_SERVER):

@@ -110,7 +110,7 @@ async def run_pass(
 
 def lease_of(manager: StateManager) -> ChoreLease | None:
     """Return the lease of a store; `None` for one in memory."""
-    database = manager.parts.database
+    database = manager.core.database
     return manager.journal.lease("cleanup") if database is None else FileLease(database)
 
 
@@ -118,7 +118,7 @@ def _check(manager: StateManager, policies: Sequence[Policy], *, dry_run: bool) 
     for policy in policies:
         if type(policy) not in _PARTS:
             raise StateError(f"a policy is one of {[kind.__name__ for kind in _PARTS]}, got {policy!r}")
-    if manager.journal.durable and manager.parts.writer is None and not dry_run:
+    if manager.journal.durable and manager.core.writer is None and not dry_run:
         raise StoreError("the store is open for reading only; open it for writing to clean it up")
 
 

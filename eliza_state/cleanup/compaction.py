@@ -55,7 +55,7 @@ async def _shrink(work: Work, file: _File, tally: Tally) -> None:
 
 
 async def _rewrite(work: Work, tally: Tally) -> None:
-    writer = work.manager.parts.writer
+    writer = work.manager.core.writer
     if writer is None:
         return
     try:
@@ -68,12 +68,12 @@ async def _rewrite(work: Work, tally: Tally) -> None:
 
 def _files(work: Work) -> Iterator[_File]:
     manager = work.manager
-    parts, journal, reading = manager.parts, manager.journal, manager.root.access.reading
-    if parts.writer is not None:
+    core, journal, reading = manager.core, manager.journal, manager.root.access.reading
+    if core.writer is not None:
         piece = partial(journal.give_back, max_bytes=_PIECE_BYTES)
-        yield _File("journal", partial(reading.run, journal.free_bytes), partial(parts.writer.run, piece))
-    if parts.snapshots is not None and parts.snapshots.is_own:
-        free, give = _of_snapshots(parts.snapshots)
+        yield _File("journal", partial(reading.run, journal.free_bytes), partial(core.writer.run, piece))
+    if core.snapshots is not None and core.snapshots.is_own:
+        free, give = _of_snapshots(core.snapshots)
         yield _File("snapshots", partial(reading.run, free), partial(reading.run, give))
     plugins = plugins_of(manager)
     if plugins is not None:

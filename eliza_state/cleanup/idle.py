@@ -36,7 +36,7 @@ async def clean_idle(work: Work, policy: IdleScopes, tally: Tally) -> None:
 
 def _is_awake(work: Work, scope: ScopeMatch, cutoff_us: int) -> bool:
     """Tell whether something has come since the scope was looked up, or is on its way."""
-    live = work.manager.parts.scopes.find(scope.path)
+    live = work.manager.core.scopes.find(scope.path)
     return live is not None and (live.pending > 0 or live.last_activity_us >= cutoff_us)
 
 

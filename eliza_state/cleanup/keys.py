@@ -48,7 +48,7 @@ def _storages(work: Work, policy: ExpiredKeys) -> Iterator[tuple[str, Storage[An
 
 def plugins_of(manager: StateManager) -> Plugins | None:
     """Return the plugins of a store if they have stored something, or are in use; opening makes no file."""
-    found = manager.parts.plugins
-    if found is None and manager.parts.database is not None:
-        found = manager.plugins if os.path.exists(manager.parts.database + PLUGINS_SUFFIX) else None
+    found = manager.parts.plugins.opened
+    if found is None and manager.core.database is not None:
+        found = manager.plugins if os.path.exists(manager.core.database + PLUGINS_SUFFIX) else None
     return found

@@ -51,7 +51,7 @@ async def _scopes(work: Work, policy: Orphans, tally: Tally) -> None:
 
 
 async def _snapshots(work: Work, policy: Orphans, tally: Tally) -> None:
-    snapshots = work.manager.parts.snapshots
+    snapshots = work.manager.core.snapshots
     if snapshots is None or (snapshots.read_only and not work.dry_run):
         return
     reading = work.manager.root.access.reading

@@ -58,7 +58,7 @@ async def _archived_among(manager: StateManager, scopes: tuple[ScopeMatch, ...])
 
 async def slices_of(manager: StateManager, path: Path) -> Mapping[str, Any]:
     """Return the states of a scope by slice, as far as the manager is; it is not kept in memory for that."""
-    live = manager.parts.scopes.find(path)
+    live = manager.core.scopes.find(path)
     if live is not None and not live.lost:
         return live.published
     recovered = await manager.root.access.reading.recover(path, until=await manager.root.access.position())

@@ -41,7 +41,7 @@ _FILES: Final = {
 
 def state_figures(manager: StateManager, live: Sequence[LiveScope]) -> StateFigures:
     """Return the figures of the scopes in memory, and of the store's files."""
-    scopes = manager.parts.scopes
+    scopes = manager.core.scopes
     levels = Counter(scope.level for scope in live)
     return StateFigures(
         live=dict(levels),
@@ -50,7 +50,7 @@ def state_figures(manager: StateManager, live: Sequence[LiveScope]) -> StateFigu
         max_scopes=scopes.max_scopes,
         max_bytes=scopes.max_bytes,
         largest=tuple(ScopeSize(scope.path, scope.size_bytes) for scope in _largest(live, _LARGEST)),
-        files=file_sizes(manager.parts.database),
+        files=file_sizes(manager.core.database),
     )
 
 
@@ -104,7 +104,7 @@ def slice_entries(live: Sequence[LiveScope]) -> Iterator[tuple[str, int]]:
 
 def listener_figures(manager: StateManager) -> ListenerFigures:
     """Return who is told of changes, and how far they are behind."""
-    signals, applied = manager.parts.signals, manager.parts.heads.applied
+    signals, applied = manager.core.signals, manager.core.heads.applied
     return ListenerFigures(
         receivers=dict(signals.receivers()),
         waiting=signals.waiting,
@@ -124,7 +124,7 @@ def layer_figures(manager: StateManager) -> tuple[LayerFigures, ...]:
 
 
 def _storages(manager: StateManager) -> Iterator[tuple[str, Storage[Any]]]:
-    snapshots, plugins = manager.parts.snapshots, manager.parts.plugins
+    snapshots, plugins = manager.core.snapshots, manager.parts.plugins.opened
     if snapshots is not None and snapshots.storage is not None:
         yield "snapshots", snapshots.storage
     if plugins is not None:

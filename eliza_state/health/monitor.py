@@ -70,7 +70,7 @@ class HealthMonitor:
         if not 0 <= hysteresis < 1:
             raise StateError(f"the hysteresis is a share from 0 to 1, got {hysteresis!r}")
         self._limits = checked(thresholds)
-        committer = manager.parts.committer
+        committer = manager.core.committer
         if committer.stopwatch is not None:
             raise StateError("the manager has a monitor already; close it first")
         self.manager = manager
@@ -79,7 +79,7 @@ class HealthMonitor:
         self._alerts = Alerts(self, thresholds=self._limits, hysteresis=hysteresis)
         self._leaks = LeakDetector(window_s=leak_window_s)
         self._errors = Errors(clock=manager.journal.clock, monotonic=monotonic)
-        self._rate = Rate(manager.parts.heads.applied, monotonic=monotonic)
+        self._rate = Rate(manager.core.heads.applied, monotonic=monotonic)
         self._dispatches = RecentLatency(monotonic=monotonic)
         self._taken_down: list[tuple[int, int, int, int]] = []
         self._damage: int | None = None
@@ -90,7 +90,7 @@ class HealthMonitor:
             self._errors.earlier(problem)
         self._closing = contextlib.ExitStack()
         self._closing.callback(manager.problems.listen(self._errors.hear))
-        self._heads = manager.parts.heads
+        self._heads = manager.core.heads
         self._listen_to_records()
         now_ns = time.monotonic_ns if monotonic is time.monotonic else lambda: int(monotonic() * 1e9)
         committer.stopwatch = Stopwatch(now_ns, self._took)
@@ -106,7 +106,7 @@ class HealthMonitor:
         if not self.manager.journal.durable:
             self._closing.callback(self.manager.subscribe(self._count).cancel)
             return
-        outdating = self.manager.parts.scopes.outdating
+        outdating = self.manager.core.scopes.outdating
         outdating.append(self._count)  # those of other processes
         self._closing.callback(outdating.remove, self._count)
 
@@ -134,7 +134,7 @@ class HealthMonitor:
         loop, however many scopes there are in memory. Raises `StoreError` when the journal cannot be read.
         """
         head = await self._head()
-        live = list(self.manager.parts.scopes)
+        live = list(self.manager.core.scopes)
         state = looking.state_figures(self.manager, live)
         memory = MemoryFigures(
             process_bytes=process_bytes(),
@@ -180,7 +180,7 @@ class HealthMonitor:
         )
 
     def _journal(self, head: int) -> JournalFigures:
-        committer = self.manager.parts.committer
+        committer = self.manager.core.committer
         return JournalFigures(
             head=head,
             applied=self._heads.applied,

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Final, Self, TypeAlias
-
-from sqlalchemy import URL, Engine
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from eliza_serializers import Seal, Serializer
 from eliza_state.clock import Clock, now_us
 from eliza_state.errors import StoreError
 from eliza_state.plugins.access import Keyspace
 from eliza_state.plugins.container import PluginState, plain
-from eliza_state.plugins.foreign import from_factory
 from eliza_state.problems import Problems
 from eliza_state.storage import KVStorage, MemoryStorage, Storage
 from eliza_state.storage.encoding import Encoding, Transform
@@ -26,9 +23,11 @@ from eliza_state.storage.errors import InvalidKey, Unsupported
 from eliza_state.storage.keys import check_name, names_of, space_of, split_key
 from eliza_state.storage.memory import MemoryBackend
 from eliza_state.storage.serializing import serializer_named
-from eliza_state.storage.sql import SqlStorage
 from eliza_state.storage.table import Table
 from eliza_state.storage.wrapper import Encoded
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
 
 StateFactory: TypeAlias = Callable[[str], Storage[Any] | KVStorage[Any] | None]
 """Gives the plugin of a name a storage of its own; `None`: the one that all share."""
@@ -94,6 +93,9 @@ class Plugins:
         if str(url).startswith("memory:"):
             storage = _memory(serializer, transforms, clock)
         else:
+            # A manager opens its plugins when they are asked for: one that has none does without a database.
+            from eliza_state.storage.sql import SqlStorage  # noqa: PLC0415
+
             storage = SqlStorage(
                 url,
                 table=table,
@@ -128,6 +130,9 @@ class Plugins:
         made = None if self._state_factory is None else self._state_factory(name)
         if made is None or made is self._storage:
             return self._storage.namespace(_SPACE, name)
+        # Only where an application has storages of its own.
+        from eliza_state.plugins.foreign import from_factory  # noqa: PLC0415
+
         storage = from_factory(made, name, clock=self._storage.backend.clock)
         self._own.add(name)
         if callable(getattr(made, "close", None)):

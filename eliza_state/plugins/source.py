@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
-from sqlalchemy import URL
 
 from eliza_serializers import Seal
 from eliza_state.clock import Clock
+from eliza_state.errors import StoreError
 from eliza_state.plugins.registry import Plugins, StateFactory
 from eliza_state.problems import Problems
 from eliza_state.storage import MemoryStorage
 from eliza_state.storage.serializing import serializer_named
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 PluginPlace: TypeAlias = str | StateFactory | Plugins | None
 """Where plugins keep their state: with the journal, beside its file or on its server (`None`), there unless a
@@ -55,6 +58,8 @@ class PluginSource:
                 serializer=serializer_named("json", secrets=self.secret_keys), clock=self.clock
             )
             return Plugins(storage, state_factory=self.place, problems=problems)
+        from sqlalchemy import URL  # noqa: PLC0415  # only where there is a database
+
         return self._in_table(URL.create("sqlite", database=self.database + _SUFFIX), problems)
 
     def _in_table(self, url: str | URL, problems: Problems) -> Plugins:
@@ -67,3 +72,28 @@ class PluginSource:
             problems=problems,
             clock=self.clock,
         )
+
+
+class OpenedLater:
+    """The plugins of a store, opened when they are first asked for."""
+
+    def __init__(self, source: PluginSource, problems: Problems) -> None:
+        self._source = source
+        self._problems = problems
+        self._closed = False
+        self.opened: Plugins | None = None
+        """The plugins, once they were asked for."""
+
+    def get(self) -> Plugins:
+        """Return the plugins; see `PluginSource.open`. Raises `StoreError` once closed."""
+        if self.opened is None:
+            if self._closed:
+                raise StoreError("the manager is closed; open the store anew")
+            self.opened = self._source.open(self._problems)
+        return self.opened
+
+    async def close(self) -> None:
+        """Close them, where they are open and not lent."""
+        self._closed = True
+        if self.opened is not None and not self._source.is_lent:
+            await self.opened.close()

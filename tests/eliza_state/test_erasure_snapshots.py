@@ -104,7 +104,7 @@ async def test_no_file_of_a_database_holds_what_was_erased(opened, sqlite_url, t
     manager = await opened(sqlite_url, snapshots=place)
     for _ in range(4):  # snapshots are written over each other
         await fill(manager, 600)
-        await manager._snapshotter.close(manager._scopes)
+        await manager.core.snapshotter.close(manager.core.scopes)
     before = in_files(tmp_path)
 
     erased = await manager.root.erase(where=lambda event: getattr(event, "user", "") == "ada")
@@ -224,7 +224,7 @@ async def test_a_snapshot_that_is_saved_after_the_erasure_is_taken_back(opened, 
     other = await opened(sqlite_url)
     await fill(manager)
     await other.refresh()
-    save = other._snapshotter._snapshots.save
+    save = other.core.snapshotter._snapshots.save
     saved = []
 
     async def late(path, *args, **options):
@@ -233,10 +233,10 @@ async def test_a_snapshot_that_is_saved_after_the_erasure_is_taken_back(opened, 
         saved.append(path)
         await save(path, *args, **options)
 
-    monkeypatch.setattr(other._snapshotter._snapshots, "save", late)
+    monkeypatch.setattr(other.core.snapshotter._snapshots, "save", late)
     await other.at(TALK).state()
-    scope = other._scopes.find(TALK)
-    await other._snapshotter.take(scope)
+    scope = other.core.scopes.find(TALK)
+    await other.core.snapshotter.take(scope)
 
     assert [TALK] == saved
     assert (set(), set()) == await stored(sqlite_url)

@@ -61,7 +61,7 @@ async def test_only_what_somebody_wants_is_loaded(managers, options, loaded):
     await say(there, "b", to=OTHER)
     await here.refresh()
 
-    assert loaded == sum(path in {TALK, OTHER} for path in (scope.path for scope in here.parts.scopes))
+    assert loaded == sum(path in {TALK, OTHER} for path in (scope.path for scope in here.core.scopes))
 
 
 async def test_nobody_wants_it_any_more_once_all_have_left(managers):
@@ -71,7 +71,7 @@ async def test_nobody_wants_it_any_more_once_all_have_left(managers):
     await say(there, "a")
     await here.refresh()
 
-    assert here.parts.scopes.find(TALK) is None
+    assert here.core.scopes.find(TALK) is None
 
 
 async def test_local_changes_alone_are_told_to_who_wants_those(managers):

@@ -43,7 +43,7 @@ async def test_a_scope_is_active_when_it_is_looked_at(manager):
 async def test_a_receiver_sees_the_scope_persisted_and_later_readers_active(manager):
     scope, seen = manager.at(TALK), []
     await scope.state()
-    manager.subscribe(lambda change: seen.append(manager._scopes.find(change.path).phase))
+    manager.subscribe(lambda change: seen.append(manager.core.scopes.find(change.path).phase))
     await scope.dispatch(Said(user="ada", text="hello"))
 
     assert [Phase.PERSISTED] == seen

@@ -195,8 +195,8 @@ async def test_snapshots_and_plugins_are_in_the_same_schema(
     again = await opened(postgres_store)
 
     assert 5 == await again.plugins["trader"].get("key")
-    assert again.parts.snapshots is not None
-    assert again.parts.snapshots.load(chat.TALK, report=pytest.fail)
+    assert again.core.snapshots is not None
+    assert again.core.snapshots.load(chat.TALK, report=pytest.fail)
     assert [] == list(again.problems)
 
 

@@ -195,10 +195,10 @@ async def test_a_scope_that_ends_gets_its_last_snapshot_at_once(opened, sqlite_u
     manager = await opened(sqlite_url, modules=[ConversationModule()])
     for number in range(4):
         await manager.dispatch(MessageReceived(id=f"m{number}", user="ada", text="hello"), to=TALK)
-    await manager._snapshotter.close([])
+    await manager.core.snapshotter.close([])
     before, _ = await stored(sqlite_url)
     await manager.dispatch(ConversationEnded(), to=TALK)
-    await manager._snapshotter.close([])
+    await manager.core.snapshotter.close([])
     after, _ = await stored(sqlite_url)
 
     assert (0, 1) == (len(before), len(after))

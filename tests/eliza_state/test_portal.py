@@ -28,6 +28,7 @@ from eliza_state.portal import SyncScope, SyncStateManager
 from eliza_state.query import F
 from eliza_state.query.queries import Queries
 from eliza_state.scope import Scope
+from eliza_state.telling import Telling
 from eliza_state.testing import RecordingReceiver
 from tests.eliza_state import chat
 from tests.eliza_state.chat import OTHER, ROOM, TALK, Closed, Drawn, Exploded, Joined, Said
@@ -67,13 +68,15 @@ def test_every_method_has_its_counterpart_with_the_same_parameters(face: type, o
     different = [
         name
         for name in names
-        if name not in missing
-        and name != "changes"
-        and parameters(getattr(face, name)) != parameters(getattr(original, name))
+        if name not in missing and parameters(getattr(face, name)) != parameters(getattr(original, name))
     ]
     assert (missing, different) == ([], [])
     assert parameters(SyncStateManager.open) == parameters(StateManager.open)
-    assert parameters(StateManager.changes).items() <= parameters(SyncStateManager.changes).items()
+
+
+def test_who_is_told_of_changes_asks_with_the_same_parameters() -> None:
+    assert parameters(Telling.subscribe) == parameters(SyncStateManager.subscribe)
+    assert parameters(Telling.changes).items() <= parameters(SyncStateManager.changes).items()
 
 
 def test_a_query_has_the_parameters_of_queries() -> None:

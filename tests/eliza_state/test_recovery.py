@@ -36,7 +36,7 @@ async def fill(manager: StateManager, count: int = 60, *, start: int = 0) -> Non
             Said(user=f"u{number % 5}", text=str(number)), to=(TALK, OTHER)[number % 3 == 0]
         )
         await asyncio.sleep(0)
-    await manager._snapshotter.close([])
+    await manager.core.snapshotter.close([])
 
 
 async def kinds(manager: StateManager) -> set[str]:

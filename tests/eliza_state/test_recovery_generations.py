@@ -271,7 +271,7 @@ async def lend(opened: Any, url: str, count: int, *, module: Any) -> StateManage
     manager: StateManager = await opened(url, modules=[module()])
     for number in range(count):
         await manager.dispatch(Lent(title=f"t{number}", to="ada"), to=ROOM)
-        await manager._snapshotter.take(await manager._scopes.load(ROOM))
+        await manager.core.snapshotter.take(await manager.core.scopes.load(ROOM))
     return manager
 
 

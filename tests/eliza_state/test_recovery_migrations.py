@@ -115,7 +115,7 @@ async def test_what_was_migrated_is_stored_as_todays_with_the_next_event(opened,
     await fill(opened, sqlite_url)
     manager = await opened(sqlite_url, modules=[ShelfModule()])
     await manager.dispatch(Listed(name="new", size=1), to=ROOM)
-    await manager._snapshotter.close([])
+    await manager.core.snapshotter.close([])
     other = await opened(sqlite_url, modules=[FoldingShelfModule()], read_only=True)
     read = count_records_read(other, monkeypatch)
 

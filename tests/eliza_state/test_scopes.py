@@ -22,7 +22,7 @@ async def say_in(manager, count: int) -> None:
 
 
 def live(manager) -> set[Path]:
-    return {scope.path for scope in manager._scopes}
+    return {scope.path for scope in manager.core.scopes}
 
 
 async def test_a_scope_comes_with_those_above_it(opened, url):
@@ -37,14 +37,14 @@ async def test_concurrent_readers_share_one_reading(opened, sqlite_url, monkeypa
     await manager.dispatch(Said(user="ada", text="x"), to=TALK)
     await manager.close()
     manager = await opened(sqlite_url)
-    read = manager._scopes._recover
+    read = manager.core.scopes._recover
     paths = []
 
     async def recover(path):
         paths.append(path)
         return await read(path)
 
-    monkeypatch.setattr(manager._scopes, "_recover", recover)
+    monkeypatch.setattr(manager.core.scopes, "_recover", recover)
     await asyncio.gather(*(manager.at(path).state() for path in (TALK, OTHER, TALK, ROOM, TALK)))
 
     assert sorted(paths, key=Path.encode) == sorted([*TALK.chain(), OTHER], key=Path.encode)[1:]
@@ -61,20 +61,20 @@ async def test_a_cancelled_reader_leaves_the_reading_to_the_others(opened, sqlit
 
     assert await second == 1
     assert first.cancelled()
-    assert {0} == {scope.held for scope in manager._scopes}
+    assert {0} == {scope.held for scope in manager.core.scopes}
 
 
 async def test_a_reading_that_fails_can_be_tried_again(opened, sqlite_url, monkeypatch):
     manager = await opened(sqlite_url)
-    recover = manager._scopes._recover
+    recover = manager.core.scopes._recover
 
     async def fail(path):
         raise OSError("disk")
 
-    monkeypatch.setattr(manager._scopes, "_recover", fail)
+    monkeypatch.setattr(manager.core.scopes, "_recover", fail)
     with pytest.raises(OSError, match="disk"):
         await manager.at(TALK).state()
-    monkeypatch.setattr(manager._scopes, "_recover", recover)
+    monkeypatch.setattr(manager.core.scopes, "_recover", recover)
 
     assert await manager.at(TALK).version() == 0
 
@@ -102,20 +102,20 @@ async def test_idle_scopes_beyond_the_number_go(opened, url):
 async def test_idle_scopes_beyond_the_bytes_go(opened, sqlite_url):
     manager = await opened(sqlite_url, limits=Limits(max_scope_bytes=3_000))
     await say_in(manager, 50)
-    manager._scopes.evict()
+    manager.core.scopes.evict()
 
     # the room, the agent and the root hold all 50 texts by the measure, and stay while something lives below
     assert len(live(manager)) < 20
-    assert manager._scopes.size_bytes == sum(scope.size_bytes for scope in manager._scopes)
+    assert manager.core.scopes.size_bytes == sum(scope.size_bytes for scope in manager.core.scopes)
 
 
 async def test_records_that_no_module_keeps_do_not_count(opened, sqlite_url):
     manager = await opened(sqlite_url, modules=[TalkModule()])
     await say_in(manager, 5)
-    sizes = {scope.path: scope.size_bytes for scope in manager._scopes}
+    sizes = {scope.path: scope.size_bytes for scope in manager.core.scopes}
 
     assert {0} == {sizes[path] for path in ROOM.chain()}
-    assert manager._scopes.size_bytes == sum(sizes.values()) > 500
+    assert manager.core.scopes.size_bytes == sum(sizes.values()) > 500
 
 
 async def test_the_scope_in_use_stays(opened, sqlite_url):

@@ -10,6 +10,7 @@ import pytest
 
 from eliza_state.errors import InvalidPath, RegistrationError, StateError
 from eliza_state.lifecycle import Phase
+from eliza_state.signals import Filter
 from eliza_state.testing import RecordingReceiver
 from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Drawn, Joined, Noted, Said, Typing
 
@@ -165,7 +166,7 @@ async def test_an_async_receiver_that_falls_behind_loses_the_oldest_and_it_is_re
         await gate.wait()
         seen.append(change.position)
 
-    manager._signals.subscribe(slow, wanted=manager._filter(None, None, None), queue_size=2)
+    manager.core.signals.subscribe(slow, wanted=Filter(), queue_size=2)
     await manager.dispatch_all([(said(number), TALK) for number in range(5)])
     gate.set()
     await manager.settled()
@@ -544,7 +545,7 @@ async def test_receivers_are_counted_by_name_and_what_waits_for_them(manager):
 
     def quick(_change): ...
 
-    signals = manager.parts.signals
+    signals = manager.core.signals
     subscriptions = [manager.subscribe(receiver) for receiver in (slow, quick)]
     subscriptions.append(manager.subscribe(quick, event="said"))
     changes = manager.changes()

@@ -27,7 +27,7 @@ async def slots(url: str) -> int:
 
 async def say(manager: StateManager, count: int) -> None:
     await manager.dispatch_all([(Said(user="ada", text=str(number)), TALK) for number in range(count)])
-    await manager._snapshotter.close([])
+    await manager.core.snapshotter.close([])
 
 
 @pytest.fixture
@@ -73,20 +73,20 @@ async def test_a_scope_that_only_counts_weighs_no_more_with_each_snapshot(opened
     sizes = []
     for _ in range(20):
         await manager.dispatch_all([(Said(user="ada", text="x" * 100), TALK)] * 10)
-        await manager._snapshotter.close([])
-        sizes.append(manager._scopes.find(Path()).size_bytes)
+        await manager.core.snapshotter.close([])
+        sizes.append(manager.core.scopes.find(Path()).size_bytes)
 
     assert max(sizes) < 300
-    assert manager._scopes.size_bytes == sum(scope.size_bytes for scope in manager._scopes)
+    assert manager.core.scopes.size_bytes == sum(scope.size_bytes for scope in manager.core.scopes)
 
 
 async def test_a_scope_that_keeps_what_it_is_told_weighs_as_much(opened, sqlite_url, eager):
     manager = await opened(sqlite_url)
     for _ in range(20):
         await manager.dispatch_all([(Said(user="ada", text="x" * 100), TALK)] * 10)
-        await manager._snapshotter.close([])
+        await manager.core.snapshotter.close([])
 
-    assert manager._scopes.find(TALK).size_bytes >= 20_000
+    assert manager.core.scopes.find(TALK).size_bytes >= 20_000
 
 
 async def test_a_snapshot_that_cannot_be_stored_is_reported_and_stops_nothing(
@@ -97,7 +97,7 @@ async def test_a_snapshot_that_cannot_be_stored_is_reported_and_stops_nothing(
     async def fail(*_args, **_options):
         raise StoreError("disk full")
 
-    monkeypatch.setattr(manager._snapshotter._snapshots, "save", fail)
+    monkeypatch.setattr(manager.core.snapshotter._snapshots, "save", fail)
     await say(manager, 10)
     monkeypatch.undo()
     await say(manager, 600)
@@ -127,7 +127,7 @@ async def test_a_memory_store_takes_none(opened, eager):
     manager = await opened()
     await manager.dispatch_all([(Said(user="ada", text="x"), TALK)] * 50)
 
-    assert manager._snapshotter is None
+    assert manager.core.snapshotter is None
 
 
 async def test_events_go_on_while_a_snapshot_is_taken(opened, sqlite_url, eager):
@@ -149,7 +149,7 @@ async def test_a_buffered_store_takes_snapshots_of_what_is_written(opened, sqlit
     await say(manager, 50)
     before = await slots(sqlite_url)
     await manager.flush()
-    await manager._snapshotter.close([])
+    await manager.core.snapshotter.close([])
 
     assert before == 0
     assert await slots(sqlite_url) == 4
@@ -184,10 +184,10 @@ async def test_reading_the_last_fifty_messages_loads_no_more_than_they_need(open
         await manager.dispatch_all(
             [(MessageReceived(id=f"m{n}", user="ada", text="hello"), TALK) for n in range(start, start + 500)]
         )
-        await manager._snapshotter.close([])
+        await manager.core.snapshotter.close([])
     await manager.close()
     manager = await opened(sqlite_url, modules=modules)
-    snapshots, loaded = manager._snapshotter._snapshots, []
+    snapshots, loaded = manager.core.snapshotter._snapshots, []
     chunks = snapshots.chunks
 
     def counted(path, digests):

@@ -234,7 +234,7 @@ async def test_waiting_leaves_no_subscription_behind(manager, approvals):
     await asyncio.wait([task])
 
     assert task.cancelled()
-    assert not manager._signals.is_heard
+    assert not manager.core.signals.is_heard
 
 
 async def test_a_closed_store_ends_the_waiting(url, clock):

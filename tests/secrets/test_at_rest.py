@@ -12,7 +12,7 @@ import pytest
 import redis
 import sqlalchemy
 
-from eliza_state import snapshotter
+from eliza_state import Dispatch, snapshotter
 from tests.secrets.planted import ROOM, USER, Kind, filled, planted
 from tests.secrets.search import PLACES, files, found_in
 
@@ -43,8 +43,9 @@ def rows(path: Path) -> Iterator[tuple[str, bytes]]:
 async def fill(folder: Path, kind: Kind, **options: Any) -> tuple[dict[str, str], list[tuple[str, bytes]]]:
     """Plant secrets, and give them with what is stored while the store is open and once it is closed."""
     async with planted(folder, kind, **options) as store:
-        for number in range(600):
-            await store.manager.dispatch(filled(store.secrets), to=ROOM, id=f"again {number}")
+        room = store.manager.at(ROOM).path
+        again = [Dispatch(filled(store.secrets), room, id=f"again {number}") for number in range(600)]
+        await store.manager.dispatch_all(again)
         found = list(stored(folder))
     return store.secrets, list(dict.fromkeys([*found, *stored(folder)]))
 

@@ -237,11 +237,11 @@ async def _repair_snapshots(url: str, before: Verification, options: Mapping[str
 
 def _remove(manager: StateManager, wrong: set[Path]) -> tuple[int, set[Path]]:
     """Remove entries that are of no use, and all snapshots of their scopes and of the `wrong` ones."""
-    store = manager.parts.snapshots
+    store = manager.core.snapshots
     if store is None:
         return 0, set()
     subject = Subject(
-        database=manager.parts.database,
+        database=manager.core.database,
         journal=manager.journal,
         manager=manager,
         until=manager.journal.head(),

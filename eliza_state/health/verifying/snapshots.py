@@ -73,7 +73,7 @@ def check_snapshots(subject: Subject) -> Iterator[Finding]:
 
 def look(subject: Subject) -> Stored | None:
     """Return what lies in the storage of snapshots; `None` where there is none."""
-    snapshots = None if subject.manager is None else subject.manager.parts.snapshots
+    snapshots = None if subject.manager is None else subject.manager.core.snapshots
     if snapshots is None:
         return None
     assert subject.journal is not None
@@ -185,7 +185,7 @@ def _problems(journal: Journal, path: Path, snapshot: ScopeSnapshot, *, head: in
 
 def check_archive(subject: Subject) -> Iterator[Finding]:
     """Read every file of the archive that snapshots lie in, if there is one."""
-    snapshots = None if subject.manager is None else subject.manager.parts.snapshots
+    snapshots = None if subject.manager is None else subject.manager.core.snapshots
     if snapshots is None:
         return
     found: list[Finding] = []

@@ -18,7 +18,7 @@ STATES: Final = "states"
 def check_states(subject: Subject) -> Iterator[Finding]:
     """Fold the records of the sampled scopes and compare each slice of their snapshots with the outcome."""
     manager = subject.manager
-    snapshots = None if manager is None else manager.parts.snapshots
+    snapshots = None if manager is None else manager.core.snapshots
     if manager is None or snapshots is None:
         return
     examiner = SliceExaminer(manager.tree, manager.journal, snapshots)

@@ -96,7 +96,7 @@ async def verify(
             told(progress)
 
     subject = Subject(
-        database=manager.parts.database,
+        database=manager.core.database,
         journal=manager.journal,
         manager=manager,
         until=position,

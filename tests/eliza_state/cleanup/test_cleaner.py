@@ -53,7 +53,7 @@ async def test_a_pass_can_be_asked_for(store, clock):
 async def test_another_who_cleans_up_is_let_to_it(store, clock):
     await say(store, C1, clock, count=3)
     told = Reports()
-    lease = FileLease(store.parts.database)
+    lease = FileLease(store.core.database)
     lease.take()
     cleaner = Cleaner(store, [OldMessages(max_count=2)], every=SOON, share=1, told=told)
     with pytest.raises(LeaseTaken):
@@ -121,7 +121,7 @@ async def test_closing_ends_a_pass_that_is_under_way_and_gives_the_lease_back(st
     store.subscribe(lambda _change: begun.set())
     async with cleaner, asyncio.timeout(10):
         await begun.wait()
-    lease = FileLease(store.parts.database)
+    lease = FileLease(store.core.database)
 
     assert lease.take()
     assert [len(await ids(store, talk(number))) for number in range(50)].count(2) > 0

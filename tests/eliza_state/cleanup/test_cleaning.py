@@ -39,7 +39,7 @@ async def test_a_policy_that_fails_does_not_stop_the_next(store, clock):
 
 async def test_one_pass_at_a_time_works_on_a_store(store, clock):
     await say(store, C1, clock, count=3)
-    lease = FileLease(store.parts.database)
+    lease = FileLease(store.core.database)
     lease.take()
     try:
         with pytest.raises(LeaseTaken):

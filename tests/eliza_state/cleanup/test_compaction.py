@@ -30,14 +30,14 @@ async def fill(manager, clock, *, where="c1"):
 
 
 def size(manager, suffix=""):
-    return os.path.getsize(manager.parts.database + suffix)
+    return os.path.getsize(manager.core.database + suffix)
 
 
 async def test_the_file_of_the_journal_gets_smaller(store, clock):
     await fill(store, clock)
     free = store.journal.free_bytes()
     outcome = await compact(store)
-    await store.parts.writer.run(store.journal.expunge)
+    await store.core.writer.run(store.journal.expunge)
 
     assert free > 1_000_000
     assert store.journal.free_bytes() == 0

@@ -7,7 +7,7 @@ import pytest
 
 from eliza_modules.conversation import ConversationModule, MessageReceived
 from eliza_state import evolve
-from eliza_state.cleanup import IdleScopes, clean
+from eliza_state.cleanup import IdleScopes, clean, scopes
 from eliza_state.errors import StateError
 from eliza_state.module import StateModule, reduces
 from tests.eliza_state.cleanup import chat
@@ -72,12 +72,13 @@ async def test_a_clock_that_leaps_archives_nothing(store, clock):
     assert ((await rest(store)).done, await archived(store)) == (0, set())
 
 
-async def test_many_are_archived_page_by_page(store, clock):
-    await store.dispatch_all([(chat.said(1, clock), talk(number)) for number in range(503)])
+async def test_many_are_archived_page_by_page(store, clock, monkeypatch):
+    monkeypatch.setattr(scopes, "PAGE", 20)
+    await store.dispatch_all([(chat.said(1, clock), talk(number)) for number in range(43)])
     await live_days(store, clock, 10)
     outcome = await rest(store)
 
-    assert (outcome.done, len(await archived(store))) == (503, 503)
+    assert (outcome.done, len(await archived(store))) == (43, 43)
 
 
 async def test_only_scopes_below_a_path_rest(store, clock):

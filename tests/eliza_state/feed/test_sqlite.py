@@ -35,7 +35,7 @@ def told() -> Told:
 async def test_it_tells_where_the_journal_is_and_each_commit(opened, sqlite_url, told):
     manager = await opened(sqlite_url)
     await say(manager, "first")
-    wake = SqliteWake(manager.parts.database)
+    wake = SqliteWake(manager.core.database)
     await wake.open(told)
     await eventually(lambda: 1 in told.positions)
     await say(manager, "second")
@@ -47,7 +47,7 @@ async def test_it_tells_where_the_journal_is_and_each_commit(opened, sqlite_url,
 
 async def test_one_thread_looks_at_all_files_and_ends_with_the_last(opened, tmp_path, told):
     managers = [await opened(f"sqlite:///{tmp_path}/{name}.db") for name in "abc"]
-    wakes = [SqliteWake(manager.parts.database) for manager in managers]
+    wakes = [SqliteWake(manager.core.database) for manager in managers]
     for wake in wakes:
         await wake.open(told)
     names = [thread.name for thread in threading.enumerate()]
@@ -68,7 +68,7 @@ async def test_a_file_that_cannot_be_read_is_told_once_and_tried_again(
     wake = SqliteWake(str(place))
     await wake.open(told)
     await eventually(lambda: bool(told.errors))
-    os.symlink(manager.parts.database, place)
+    os.symlink(manager.core.database, place)
     await eventually(lambda: bool(told.positions))
     await wake.close()
 

@@ -252,7 +252,7 @@ async def test_a_manager_has_one_monitor_at_a_time(manager: StateManager):
     await monitor.close()
 
     await HealthMonitor(manager).close()
-    assert not manager.parts.signals.receivers()
+    assert not manager.core.signals.receivers()
 
 
 async def test_an_alert_is_raised_once_and_cleared_once(opened: Open, sqlite_url: str):
@@ -383,7 +383,7 @@ async def test_damage_that_a_verification_found_is_a_reason(opened: Open, sqlite
     import sqlite3
     from contextlib import closing
 
-    with closing(sqlite3.connect(manager.parts.database or "")) as connection, connection:
+    with closing(sqlite3.connect(manager.core.database or "")) as connection, connection:
         connection.execute("UPDATE record SET payload = x'00' WHERE position = 2")
     await monitor.verify()
     health = await monitor.check_health()

@@ -69,9 +69,9 @@ async def test_counting_opens_no_scope(open_forum, monkeypatch):
     await manager.close()
     again = await open_forum()
     opened = []
-    recover = again._reading.recover_here
+    recover = again.core.reading.recover_here
     monkeypatch.setattr(
-        again._reading, "recover_here", lambda *place: opened.append(place) or recover(*place)
+        again.core.reading, "recover_here", lambda *place: opened.append(place) or recover(*place)
     )
 
     assert await again.queries.count(ForumModule, where=ADA) == 4

@@ -158,7 +158,7 @@ async def test_a_damaged_record_keeps_its_place(opened: Open, sqlite_url: str, f
 
 
 def damage(manager: StateManager, *, position: int) -> None:
-    connection = sqlite3.connect(manager.parts.database)
+    connection = sqlite3.connect(manager.core.database)
     with connection:
         connection.execute("UPDATE record SET payload = x'00' WHERE position = ?", (position,))
     connection.close()
