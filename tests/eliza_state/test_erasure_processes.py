@@ -6,7 +6,6 @@ import asyncio
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -18,6 +17,7 @@ from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from tests.eliza_state import chat
 from tests.eliza_state.chat import OTHER, ROOM, TALK, Said, Totals
+from tests.forking.process import start_program
 
 ROOT = FilePath(__file__).parents[2]
 WORD = "planted"
@@ -156,15 +156,7 @@ asyncio.run(main(sys.argv[1]))
 
 def kill_within(url: str, seconds: float) -> None:
     """Have another process erase, and kill it after a while, or once it is done."""
-    with subprocess.Popen(
-        [sys.executable, "-c", ERASE, url],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdin is not None
+    with start_program(ERASE, url) as child:
         assert child.stdout.readline() == "open\n"
         child.stdin.write("go\n")
         child.stdin.flush()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
-import subprocess
-import sys
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -38,6 +35,7 @@ from tests.eliza_state.chat import (
     TalkModule,
     Typing,
 )
+from tests.forking.process import start_program
 
 ROOT = FilePath(__file__).parents[2]
 HELLO = Said(user="ada", text="hello")
@@ -398,20 +396,13 @@ asyncio.run(main(sys.argv[1]))
 
 async def test_two_processes_share_a_store(opened, sqlite_url):
     manager = await opened(sqlite_url)
-    path = os.pathsep.join(str(ROOT / folder) for folder in (".", "modules", "serializers"))
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        CHILD,
-        sqlite_url,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    await child.stdout.readline()
-    for number in range(60):
-        await manager.dispatch(Said(user="parent", text=str(number)), to=(TALK, OTHER)[number % 2])
+    with start_program(CHILD, sqlite_url) as child:
+        await asyncio.to_thread(child.stdout.readline)
+        for number in range(60):
+            await manager.dispatch(Said(user="parent", text=str(number)), to=(TALK, OTHER)[number % 2])
+        ended = await asyncio.to_thread(child.wait)
 
-    assert await child.wait() == 0
+    assert 0 == ended
     state = await same(manager)
     assert (120, 120) == (state.position, state.slices["totals"].said)
     for to in (TALK, OTHER):

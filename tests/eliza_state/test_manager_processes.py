@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from tests.eliza_state import chat
+from tests.forking.process import Process, start_program
 
 PROCESSES = 8
 ROUNDS = 6
@@ -57,25 +56,22 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
 """
 
 
-def start(url: str, number: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITE, url, str(number), str(ROUNDS)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+def start(url: str, number: int) -> Process:
+    return start_program(
+        WRITE,
+        url,
+        number,
+        ROUNDS,
         stderr=subprocess.DEVNULL,  # an SQLite that is not safe to share is warned of
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
+def line(process: Process) -> str:
     return process.stdout.readline().strip()
 
 
-def tell(processes: list[subprocess.Popen[str]]) -> None:
+def tell(processes: list[Process]) -> None:
     for process in processes:
-        assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
@@ -20,6 +18,7 @@ from eliza_state.snapshots import ChunkMissing
 from eliza_state.storage import Storage
 from eliza_state.storage.layered import LayeredStore
 from tests.eliza_state.chat import TALK
+from tests.forking.process import run_program
 
 ROOT = FilePath(__file__).parents[2]
 MESSAGES = 10_000
@@ -46,8 +45,8 @@ asyncio.run(main(*sys.argv[1:]))
 
 def write(url: str, *layers: str, first: int = 0, stop: int = MESSAGES) -> None:
     """Write messages in another process, which takes its snapshot when it ends."""
-    arguments = [url, str(first), str(stop), TALK.encode(), *layers]
-    subprocess.run([sys.executable, "-c", WRITER, *arguments], cwd=ROOT, check=True, timeout=120)
+    written = run_program(WRITER, url, first, stop, TALK.encode(), *layers)
+    assert not written.returncode, written.stderr
 
 
 class Places:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import os
 import random
 import re
 import subprocess
@@ -22,6 +21,7 @@ from eliza_modules.workspace import WorkspaceModule
 from eliza_state import StateManager
 from examples.eliza_bot.agents import MODULES, ROOMS
 from examples.eliza_bot.terminal import main
+from tests.forking.process import Process, start_module
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "example-bot.md"
@@ -34,17 +34,9 @@ def url(tmp_path):
 
 
 @contextlib.contextmanager
-def bot(url: str) -> Iterator[subprocess.Popen[str]]:
+def bot(url: str) -> Iterator[Process]:
     """Start the bot; it is killed in the end, if it has not ended."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "examples.eliza_bot", "--store", url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8"},
-        cwd=ROOT,
-    )
+    process = start_module("examples.eliza_bot", "--store", url, stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
@@ -65,7 +57,7 @@ def talk(url: str, *lines: str) -> str:
     return screen.getvalue()
 
 
-def type_in(process: subprocess.Popen[str], line: str) -> None:
+def type_in(process: Process, line: str) -> None:
     assert process.stdin is not None
     process.stdin.write(f"{line}\n")
     process.stdin.flush()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 from eliza_state.manager import StateManager
 from tests.eliza_state import chat
 from tests.eliza_state.chat import TALK, Said
-from tests.eliza_state.cli.command import ROOT, environment
+from tests.forking.process import Process, run_program, start_program
 
 WRITE = """
 import asyncio, sys
@@ -119,12 +117,10 @@ async def told(folder: FilePath) -> tuple[int, Any]:
 
 
 @contextlib.contextmanager
-def writing(folder: FilePath) -> Generator[subprocess.Popen[str]]:
+def writing(folder: FilePath) -> Generator[Process]:
     """Let another process write, which has written when this begins; it is killed in the end."""
-    command = [sys.executable, "-c", WRITE, url_of(folder)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+    with start_program(WRITE, url_of(folder)) as process:
         try:
-            assert process.stdout is not None
             assert process.stdout.readline()
             yield process
         finally:
@@ -133,10 +129,8 @@ def writing(folder: FilePath) -> Generator[subprocess.Popen[str]]:
 
 def killed_at_each_step(what: str, source: FilePath, target: FilePath) -> list[tuple[int, int]]:
     """Return the number of each step and the status of the process that was to be killed there."""
-    command = [sys.executable, "-c", STEP, what, str(source), str(target)]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=True
-    )
+    done = run_program(STEP, what, source, target)
+    assert not done.returncode, done.stderr
     steps = [line.split() for line in done.stdout.splitlines()]
     return [(int(number), int(status)) for number, status in steps]
 

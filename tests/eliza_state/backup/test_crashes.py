@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import sys
 from pathlib import Path as FilePath
 
@@ -17,7 +16,7 @@ from eliza_state.errors import StoreError
 from eliza_state.files import Files
 from eliza_state.testing import FailingFiles
 from tests.eliza_state.backup.talks import killed_at_each_step, names, say, told, url_of
-from tests.eliza_state.cli.command import ROOT, environment
+from tests.forking.process import run_program
 
 LIMITED = """
 import asyncio, resource, sys
@@ -129,7 +128,4 @@ async def test_a_disk_that_is_full_while_sqlite_writes(store: FilePath, tmp_path
 
 def limited_backup(store: FilePath, to: FilePath) -> str:
     """Return what a process has to say of a backup that may not write as much as it needs."""
-    command = [sys.executable, "-c", LIMITED, url_of(store), str(to)]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60, check=False
-    ).stdout
+    return run_program(LIMITED, url_of(store), to).stdout

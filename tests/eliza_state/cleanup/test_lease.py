@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from eliza_state.cleanup import FileLease
 from eliza_state.errors import StoreError
+from tests.forking.process import start_program
 
 HOLD = """
 import sys
@@ -42,10 +40,7 @@ def test_giving_back_twice_does_nothing(tmp_path):
 
 def test_a_killed_process_gives_it_back(tmp_path):
     database = f"{tmp_path}/state.db"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
+    with start_program(HOLD, database) as holder:
         told, lease = holder.stdout.readline(), FileLease(database)
         before = lease.take()
         holder.kill()

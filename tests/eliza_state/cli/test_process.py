@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from tests.eliza_state.cli.command import (
-    COMMAND,
     TRANSCRIPT,
     environment,
     everything,
@@ -25,6 +24,7 @@ from tests.eliza_state.cli.command import (
     run,
     said,
 )
+from tests.forking.process import Process, start_module
 
 DEADLINE_S = 30.0
 
@@ -73,21 +73,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def start(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
+def start(*arguments: object, cwd: Path) -> Process:
+    return start_module("eliza_state.cli", *arguments, cwd=cwd, env=environment(), stderr=subprocess.PIPE)
 
 
 def test_an_ingest_killed_again_and_again_is_completed_by_one_more(tmp_path: Path) -> None:
-    folder, chat = tmp_path, long_chat(tmp_path, copies=12)
-    for target in (0, 1, 200, 450):
+    folder, chat = tmp_path, long_chat(tmp_path, copies=6)
+    for target in (0, 1, 100, 220):
         process = start("ingest", chat, "--store", "sqlite:///killed.db", cwd=folder)
         wait_until(lambda: process.poll() is not None or position(folder / "killed.db") >= target)  # noqa: B023
         time.sleep(random.random() * 0.05)
@@ -98,15 +90,14 @@ def test_an_ingest_killed_again_and_again_is_completed_by_one_more(tmp_path: Pat
     whole = invoke("ingest", chat, "--store", f"sqlite:///{folder}/whole.db")
 
     assert last.exit_code == whole.exit_code == 1  # the early edits stay refused
-    assert " 660 stored, 0 already there, 12 refused (" in whole.stdout
+    assert " 330 stored, 0 already there, 6 refused (" in whole.stdout
     expected = everything(f"sqlite:///{folder}/whole.db")
     assert expected == everything(f"sqlite:///{folder}/killed.db")
-    assert len(expected) > 120
+    assert len(expected) > 60
 
 
 def test_ctrl_c_ends_an_ingest_in_one_line_and_what_is_stored_stays(tmp_path: Path) -> None:
     process = start("ingest", "-", "--source", "live", cwd=tmp_path)
-    assert process.stdin is not None
     process.stdin.write(said("m1") + "\n")
     process.stdin.flush()
     wait_until(lambda: position(tmp_path / "state.db") == 1)
@@ -124,7 +115,6 @@ def test_ctrl_c_ends_an_ingest_in_one_line_and_what_is_stored_stays(tmp_path: Pa
 
 def test_what_comes_through_a_pipe_is_stored_while_the_pipe_is_open(tmp_path: Path) -> None:
     with start("ingest", "-", "--source", "live", cwd=tmp_path) as process:
-        assert process.stdin is not None
         for count in (1, 2, 3):
             process.stdin.write(said(f"m{count}") + "\n")
             process.stdin.flush()
@@ -138,7 +128,6 @@ def test_what_comes_through_a_pipe_is_stored_while_the_pipe_is_open(tmp_path: Pa
 @pytest.mark.parametrize("command", ["show --limit 1000", "log --limit 10000", "log --limit 10000 --json"])
 def test_a_closed_pipe_is_no_news(long_store: Path, command: str) -> None:
     with start(*command.split(), cwd=long_store) as process:
-        assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
@@ -169,7 +158,6 @@ def test_output_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
 
 def test_another_process_may_look_into_a_store_that_is_being_written(tmp_path: Path) -> None:
     with start("ingest", "-", "--source", "live", cwd=tmp_path) as process:
-        assert process.stdin is not None
         process.stdin.write(said("m1") + "\n")
         process.stdin.flush()
         wait_until(lambda: position(tmp_path / "state.db") == 1)

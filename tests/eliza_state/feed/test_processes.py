@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -16,8 +15,8 @@ import pytest
 from eliza_state.followers import Followers
 from tests.eliza_state import chat
 from tests.eliza_state.feed.conftest import Heard, eventually, say
+from tests.forking.process import Process, start_module
 
-Process = subprocess.Popen[str]
 TALKS = [chat.ROOM.child("conversation", f"c{number}") for number in range(6)]
 
 
@@ -35,13 +34,7 @@ def start() -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
 
     def start_one(*arguments: object) -> Process:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.eliza_state.feed.program", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+        process = start_module("tests.eliza_state.feed.program", *arguments, stderr=subprocess.DEVNULL)
         started.append(process)
         return process
 
@@ -52,13 +45,13 @@ def start() -> Iterator[Callable[..., Process]]:
 
 
 async def line(process: Process) -> str:
-    assert process.stdout is not None
     return (await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 30)).strip()
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 async def test_a_killed_writers_commits_are_heard(woken, url, start):
-    here = await woken(url)
+    # Of its last ones nobody may have been told: the look behind that finds them.
+    here = await woken(url, feed_interval_ms=100)
     heard = Heard()
     here.subscribe(heard)
     writer = start("write", url, 1_000)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from eliza_state.errors import StoreError
-from eliza_state.journal.claims import Claims, FileClaims, MemoryClaims
+from eliza_state.journal.claims import Claims, MemoryClaims
+from eliza_state.journal.file_claims import FileClaims
+from tests.forking.process import start_program
 
 Make = Callable[[], Claims]
 
@@ -95,18 +94,10 @@ def test_memory_is_nobody_elses():
 def test_a_killed_process_has_none(tmp_path):
     folder = str(tmp_path / "claims")
     program = (
-        "import sys; from eliza_state.journal.claims import FileClaims;"
+        "import sys; from eliza_state.journal.file_claims import FileClaims;"
         f"claims = FileClaims({folder!r}); print(claims.take('a'), flush=True); sys.stdin.read()"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        assert process.stdout is not None
+    with start_program(program) as process:
         process.stdout.readline()
         claims = FileClaims(folder)
         was_free = claims.take("a")

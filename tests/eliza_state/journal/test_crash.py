@@ -6,8 +6,6 @@ import contextlib
 import os
 import random
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 
@@ -15,6 +13,7 @@ import pytest
 
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import open_sql
+from tests.forking.process import Process, start_program
 
 ROUNDS = 12
 BATCH = 5
@@ -48,23 +47,15 @@ for _ in sys.stdin:
 
 
 @pytest.fixture
-def server(file: FilePath) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+def server(file: FilePath) -> Iterator[Process]:
+    process = start_program(SERVE, file)
     yield process
     process.kill()
     process.communicate()
 
 
-def write_and_kill(server: subprocess.Popen[str], *, after: int) -> int:
+def write_and_kill(server: Process, *, after: int) -> int:
     """Let a process write, kill it once it has said so many positions; return the last one it said."""
-    assert server.stdin is not None
-    assert server.stdout is not None
     server.stdin.write("go\n")
     server.stdin.flush()
     child, said, acknowledged = 0, 0, 0
@@ -97,7 +88,7 @@ def check(file: FilePath, acknowledged: int) -> None:
 
 
 def test_killed_at_any_time_every_acknowledged_batch_is_there_and_none_is_torn(
-    file: FilePath, server: subprocess.Popen[str]
+    file: FilePath, server: Process
 ) -> None:
     last = 0
     for number in range(ROUNDS):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
@@ -16,6 +14,7 @@ import pytest
 from eliza_state.errors import StoreError
 from eliza_state.journal.lease import Lease
 from eliza_state.manager import StateManager
+from tests.forking.process import Process, start_program
 
 HOLD = """
 import sys
@@ -41,20 +40,13 @@ def take(file: FilePath) -> Iterator[Callable[..., Lease]]:
 
 
 @pytest.fixture
-def holder(file: FilePath) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+def holder(file: FilePath) -> Iterator[Callable[[str], Process]]:
     """Start another process that holds the store until it is told to go."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Process] = []
 
-    def start(how: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(file), how],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+    def start(how: str) -> Process:
+        process = start_program(HOLD, file, how)
         started.append(process)
-        assert process.stdout is not None
         assert "held\n" == process.stdout.readline()
         return process
 
@@ -116,7 +108,7 @@ def test_sharing_is_safe_on_a_new_sqlite(take: Callable[..., Lease], monkeypatch
 
 @pytest.mark.parametrize("how", ["exclusive", "shared"])
 def test_a_killed_process_holds_nothing(
-    take: Callable[..., Lease], holder: Callable[[str], subprocess.Popen[str]], how: str
+    take: Callable[..., Lease], holder: Callable[[str], Process], how: str
 ) -> None:
     process = holder(how)
     with pytest.raises(StoreError):
@@ -128,9 +120,7 @@ def test_a_killed_process_holds_nothing(
     take(exclusive=True)
 
 
-def test_processes_may_share_a_store(
-    take: Callable[..., Lease], holder: Callable[[str], subprocess.Popen[str]]
-) -> None:
+def test_processes_may_share_a_store(take: Callable[..., Lease], holder: Callable[[str], Process]) -> None:
     holder("shared")
     holder("shared")
 

@@ -143,7 +143,7 @@ async def test_changed_removed_and_renamed_entries_are_followed(open_forum):
 
 async def test_closing_does_not_wait_for_indexes_to_be_made(open_forum, monkeypatch):
     manager = await open_forum()
-    await manager.dispatch_all([Dispatch(post("m"), talk(f"c{number}")) for number in range(2_000)])
+    await manager.dispatch_all([Dispatch(post("m"), talk(f"c{number}")) for number in range(400)])
     opened = asyncio.Event()
     loop, read = asyncio.get_running_loop(), manager.journal.read_small
 
@@ -158,7 +158,7 @@ async def test_closing_does_not_wait_for_indexes_to_be_made(open_forum, monkeypa
 
     with pytest.raises(StoreError, match="closed"):
         await asking
-    assert len(await found(await open_forum())) == 2_000
+    assert len(await found(await open_forum())) == 400
 
 
 def lazy_chunks(state: Any) -> list[bool]:

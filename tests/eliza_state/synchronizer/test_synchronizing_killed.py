@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 
 import pytest
 
 from eliza_state.synchronizer import synchronize
 from tests.eliza_state.chat import TALK, Said
-from tests.eliza_state.cli.command import ROOT, environment
+from tests.forking.process import run_program
 
 # Kills itself when the database is to be committed for the nth time.
 _CHILD = """
@@ -45,17 +44,12 @@ async def apart(laptop, phone, clock) -> None:
     await laptop.use(lambda manager: manager.erase(TALK, until=10))
 
 
-def synchronize_in_a_process(first: str, second: str, last_commit: int) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", _CHILD, first, second, str(last_commit)]
-    return subprocess.run(command, env=environment(), cwd=ROOT, check=False, capture_output=True)
-
-
 async def test_it_is_whole_after_the_next_time(laptop, phone, clock):
     await apart(laptop, phone, clock)
     before = {record.id for replica in (laptop, phone) for record in await replica.records()}
     kills = 0
     while True:
-        done = await asyncio.to_thread(synchronize_in_a_process, laptop.url, phone.url, 4 + 4 * kills)
+        done = await asyncio.to_thread(run_program, _CHILD, laptop.url, phone.url, 4 + 4 * kills)
         if done.returncode == 0:
             break
         assert done.returncode == -9, done.stderr

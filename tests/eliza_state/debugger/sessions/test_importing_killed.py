@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path as FilePath
 
@@ -13,8 +11,8 @@ from eliza_state.journal.source import JournalSource
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from tests.eliza_state.chat import TALK, Said, modules
-from tests.eliza_state.cli.command import ROOT, environment
 from tests.eliza_state.conftest import Open
+from tests.forking.process import start_program
 
 SCRIPT = """
 import asyncio, sys
@@ -53,7 +51,7 @@ async def test_it_goes_on_after_a_kill(opened: Open, tmp_path: FilePath) -> None
 
 def kill_an_import(url: str, file: FilePath, session: FilePath) -> None:
     """Start an import, and kill it once it has stored something."""
-    with subprocess.Popen([sys.executable, "-c", SCRIPT, url, session], cwd=ROOT, env=environment()) as child:
+    with start_program(SCRIPT, url, session) as child:
         deadline = time.monotonic() + 60
         while head(url, file) < 50 and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 
 import pytest
 
-from eliza_state.journal import SqlJournal
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.archive.moving import open_with_archive, restore, segments_of, store
 from tests.eliza_state.journal.conftest import AGENT, OTHER, ROOM, TALK, Drafts
+from tests.forking.process import Process, start_program
 from tests.secrets.search import expanded
 
 WORD = b"planted-word-to-be-found"
@@ -80,14 +78,8 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+def server() -> Iterator[Process]:
+    process = start_program(SERVE)
     yield process
     process.kill()
     process.communicate()
@@ -107,7 +99,7 @@ def start(tmp_path: FilePath, draft: Drafts) -> FilePath:
     return folder
 
 
-def each_death(server: subprocess.Popen[str], start: FilePath, action: str) -> Iterator[SqlJournal]:
+def each_death(server: Process, start: FilePath, action: str) -> Iterator[SqlJournal]:
     """Give the journal that is left when an action is killed at each of its steps."""
     assert server.stdin is not None
     assert server.stdout is not None
@@ -141,7 +133,7 @@ def everything(journal: SqlJournal) -> object:
 
 
 @pytest.mark.parametrize("action", ["store", "restore"])
-def test_each_scope_is_in_one_place(server: subprocess.Popen[str], start: FilePath, action: str) -> None:
+def test_each_scope_is_in_one_place(server: Process, start: FilePath, action: str) -> None:
     with contextlib.closing(open_with_archive(start / "state.db")) as journal:
         before = everything(journal)
         if action == "restore":
@@ -154,7 +146,7 @@ def test_each_scope_is_in_one_place(server: subprocess.Popen[str], start: FilePa
     assert deaths > 8
 
 
-def test_an_erasure_can_be_finished(server: subprocess.Popen[str], start: FilePath) -> None:
+def test_an_erasure_can_be_finished(server: Process, start: FilePath) -> None:
     with contextlib.closing(open_with_archive(start / "state.db")) as journal:
         store(journal, TALK, OTHER)
     deaths = 0

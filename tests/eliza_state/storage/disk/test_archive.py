@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import os
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +25,7 @@ from eliza_state.storage.disk.archive_entry import START_BYTES, place_of
 from eliza_state.storage.errors import DamagedValue, ValueTooLarge
 from eliza_state.testing import START, CrashFiles, FailingFiles, ManualClock
 from eliza_state.testing.storages import StorageContract
+from tests.forking.process import start_program
 
 PATIENCE_S = 30
 NOW_US = ManualClock(START)()
@@ -468,7 +468,7 @@ from eliza_state.storage.disk.archive import ArchiveStorage
 
 async def count():
     async with ArchiveStorage(sys.argv[1]) as archive:
-        for _ in range(100):
+        for _ in range(50):
             await archive.update("count", lambda value: value + 1, default=0)
 
 asyncio.run(count())
@@ -476,21 +476,13 @@ asyncio.run(count())
 
 
 async def test_processes_that_count_together_lose_no_number(folder: FilePath) -> None:
-    counters = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            COUNT,
-            str(folder),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        for _ in range(3)
-    ]
-    ended = [await counter.wait() for counter in counters]
+    with contextlib.ExitStack() as stack:
+        counters = [stack.enter_context(start_program(COUNT, folder)) for _ in range(3)]
+        ended = [await asyncio.to_thread(counter.wait) for counter in counters]
 
     assert [0, 0, 0] == ended
     async with ArchiveStorage[int](folder) as archive:
-        assert 300 == await archive.get("count")
+        assert 150 == await archive.get("count")
 
 
 async def test_who_waits_too_long_for_a_lock_is_told(

@@ -18,6 +18,7 @@ from tests.eliza_state.storage.disk.opening import (
     content_of,
 )
 from tests.eliza_state.storage.watched import PATIENCE_S
+from tests.forking.process import Process, start_program
 
 HOLD = """
 import asyncio, sys
@@ -30,29 +31,22 @@ sys.stdin.readline()
 
 
 @pytest.fixture
-def holder(path: FilePath) -> Iterator[subprocess.Popen[str]]:
+def holder(path: FilePath) -> Iterator[Process]:
     """Another process that has the file open, something in memory, and ends when it is told to."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stdout is not None
+    process = start_program(HOLD, path)
     assert "held\n" == process.stdout.readline()
     yield process
     process.kill()
     process.communicate()
 
 
-def test_a_second_process_is_refused(path: FilePath, holder: subprocess.Popen[str]) -> None:
+def test_a_second_process_is_refused(path: FilePath, holder: Process) -> None:
     with pytest.raises(StoreError, match=r"somebody else holds .*state\.json\.lock"):
         FileStorage[int](path)
 
 
 async def test_a_process_that_ends_without_closing_writes_what_it_holds(
-    path: FilePath, holder: subprocess.Popen[str]
+    path: FilePath, holder: Process
 ) -> None:
     holder.communicate("end\n", timeout=PATIENCE_S)
 
@@ -62,7 +56,7 @@ async def test_a_process_that_ends_without_closing_writes_what_it_holds(
 
 
 async def test_a_killed_process_holds_nothing_and_loses_what_was_not_due(
-    path: FilePath, holder: subprocess.Popen[str]
+    path: FilePath, holder: Process
 ) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()

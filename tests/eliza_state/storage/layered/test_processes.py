@@ -7,8 +7,6 @@ import contextlib
 import itertools
 import json
 import random
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import attrs
 import pytest
 
 from tests.eliza_state.storage.layered.site import Site, closing
+from tests.forking.process import Process, start_program
 
 WRITERS = 3
 LIVES = 2
@@ -61,10 +60,8 @@ class Acknowledged:
 
 
 @contextlib.contextmanager
-def writer(site: Site, name: str, *, first: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", WRITER, site.redis_url, site.home_url, name, str(first)]
-    environment = {"PYTHONPATH": ":".join(sys.path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+def writer(site: Site, name: str, *, first: int) -> Iterator[Process]:
+    with start_program(WRITER, site.redis_url, site.home_url, name, first) as process:
         yield process
         process.kill()
 
@@ -74,11 +71,10 @@ def live_and_die(site: Site, name: str, dice: random.Random) -> list[tuple[str, 
     told: list[tuple[str, Any, int]] = []
     for _ in range(LIVES):
         with writer(site, name, first=len(told)) as process:
-            assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(ACKNOWLEDGED + dice.randrange(10))]
             process.kill()
             # What stands in the pipe it was told as well, but for a line that was cut off.
-            lines += [line for line in process.stdout if line.endswith(b"\n")]
+            lines += [line for line in process.stdout if line.endswith("\n")]
             told += map(json.loads, lines)
     return told
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -21,6 +19,7 @@ from eliza_state.storage.sql.server import ServerDatabase
 from eliza_state.storage.sql.sqlite import SqliteDatabase
 from eliza_state.storage.sql.writer import Writer
 from eliza_state.testing import FaultProxy
+from tests.forking.process import Process, start_program
 
 PATIENT_MS: Final = 30_000
 """For tests of anything but time limits: a busy machine must not look like a database that is locked."""
@@ -102,19 +101,12 @@ def through(proxy: FaultProxy, url: str) -> str:
     return other.render_as_string(hide_password=False)
 
 
-def started(code: str, *arguments: str) -> subprocess.Popen[str]:
+def started(code: str, *arguments: str) -> Process:
     """Start another process that runs the code, with pipes to and from it."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    return start_program(code, *arguments, stderr=subprocess.STDOUT)
 
 
-async def ended(process: subprocess.Popen[str]) -> str:
+async def ended(process: Process) -> str:
     """Wait in bounded time for the end of a process, and return what it said; it must have ended well."""
     try:
         said, _ = await asyncio.to_thread(process.communicate, timeout=PATIENT_MS / 1_000)

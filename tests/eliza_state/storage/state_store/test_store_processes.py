@@ -16,6 +16,7 @@ from eliza_state.storage.state_store.persistence import StatePersistence
 from eliza_state.storage.state_store.store import StateStore
 from tests.eliza_state.storage.state_store.opening import Open, entries_of
 from tests.eliza_state.storage.watched import PATIENCE_S
+from tests.forking.process import Process, start_program
 
 
 def test_a_second_one_in_the_same_file_is_refused(path: FilePath, open_file: Open) -> None:
@@ -56,14 +57,8 @@ while True:
 """
 
 
-def process_of(program: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+def process_of(program: str, *arguments: object) -> Process:
+    return start_program(program, *arguments)
 
 
 def open_in(kind: Any, place: FilePath) -> StateStore:
@@ -83,7 +78,6 @@ def test_a_process_that_ends_without_closing_writes_what_it_holds(tmp_path: File
 
 def test_a_second_process_is_refused(path: FilePath, open_file: Open) -> None:
     process = process_of(HOLD, "file", path)
-    assert process.stdout is not None
     assert "held\n" == process.stdout.readline()
 
     with pytest.raises(StoreError, match="somebody else holds"):
@@ -98,7 +92,6 @@ def test_a_killed_process_loses_the_tail_at_most(tmp_path: FilePath, kind: str) 
     acknowledged = 0
     for lines in (1, 2, 4):
         process = process_of(COUNT, kind, place)
-        assert process.stdout is not None
         for _ in range(lines):
             acknowledged = int(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
