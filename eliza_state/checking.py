@@ -84,8 +84,8 @@ class _Checking:
 
     def reduce(self, plan: Plan, chain: Sequence[Slices], event: Any, path: Path) -> list[Transition]:
         """Return what `Tree.reduce` returns, and raise what it raises."""
-        steps = tuple(step._replace(reduce=self._checked(step, plan.event, path)) for step in plan.steps)
-        return Tree.reduce(self._tree, plan._replace(steps=steps), chain, event, path)
+        steps = tuple(attrs.evolve(step, reduce=self._checked(step, plan.event, path)) for step in plan.steps)
+        return Tree.reduce(self._tree, attrs.evolve(plan, steps=steps), chain, event, path)
 
     def _checked(self, step: Stage, kind: EventType, path: Path) -> Callable[..., Any]:
         def told(fault: Fault, inside: str, detail: str) -> None:

@@ -98,6 +98,10 @@ class Committer:
         """Tell whether a dispatch has to wait for room."""
         return self._queued >= self._max_queued
 
+    def is_next(self, pending: Pending) -> bool:
+        """Tell whether an event is the first of the batch that is written in the next turn of the loop."""
+        return not self._batch and bool(self._queue) and self._queue[0] is pending.group
+
     async def room(self) -> None:
         """Wait until another event may enter; `StoreError` when that takes too long."""
         try:
@@ -228,36 +232,41 @@ class Committer:
         if drafts and self._writer is not None:
             self._writer.append(drafts, after=self._written, done=self._written_batch, alone=len(drafts) == 1)
         elif self._buffer_s is None:
-            self._publish(batch, Appended(self._written + 1, self._journal.clock()))
+            self._publish(batch, Appended(self._written + 1, self._journal.clock()), {})
         else:
             self._conclude(batch)
 
     def _written_batch(self, outcome: Outcome) -> None:
-        """Take in what came of a batch; before that, what is needed to tell of what others wrote first."""
-        if isinstance(outcome, Appended | Conflict) and self._hearing.needs(outcome.missed):
+        """Take in what came of a batch; before that, read what that takes of what others wrote first."""
+        if isinstance(outcome, Appended | Conflict) and self._has_to_read(outcome.missed):
             self._reading = self._loop.create_task(self._read_for(outcome))
         else:
             self._take_outcome(outcome)
 
+    def _has_to_read(self, missed: Sequence[Record]) -> bool:
+        return bool(missed) and (bool(self._hearing.needs(missed)) or self._heads.needs_reread(missed))
+
     async def _read_for(self, outcome: Appended | Conflict) -> None:
+        reread: Reread = {}
         async with contextlib.AsyncExitStack() as kept:
             try:
                 await kept.enter_async_context(self._hearing.loaded(outcome.missed))
+                reread = await self._heads.reread_for(outcome.missed)
             except Exception as error:  # noqa: BLE001  # those who wait for the batch must not wait for ever
                 message = f"changes of others are not told: {error}"
                 self._problems.report(Problem("journal", message, None, error))
-            self._take_outcome(outcome)
+            self._take_outcome(outcome, reread)
 
-    def _take_outcome(self, outcome: Outcome) -> None:
+    def _take_outcome(self, outcome: Outcome, reread: Reread | None = None) -> None:
         batch = self._batch
         if isinstance(outcome, Appended):
             if self._buffer_s is None:
-                self._publish(batch, outcome)
+                self._publish(batch, outcome, reread or {})
             else:
                 self._saved(batch, outcome)
         elif isinstance(outcome, Conflict):
             self._queue.extendleft(reversed(batch))
-            self._overtaken(outcome)
+            self._overtaken(outcome, reread or {})
             self._batch = []
             self._schedule()
         elif isinstance(outcome, InArchive):
@@ -283,12 +292,12 @@ class Committer:
             group.settle(error)
         self._schedule()
 
-    def _publish(self, batch: Sequence[Group], outcome: Appended) -> None:
+    def _publish(self, batch: Sequence[Group], outcome: Appended, reread: Reread) -> None:
         heads = self._heads
         members = [pending for group in batch for pending in group.members if pending.result is None]
         if outcome.missed:
             heads.reset()
-            heads.follow(outcome.missed)
+            heads.follow(outcome.missed, reread=reread)
             for pending in members:
                 heads.refold(pending)
             self._enter_again(outcome.missed)
@@ -299,7 +308,7 @@ class Committer:
         self._written = position
         self._conclude(batch)
 
-    def _overtaken(self, conflict: Conflict) -> None:
+    def _overtaken(self, conflict: Conflict, reread: Reread) -> None:
         """Take in what others wrote first, then reduce what is under way on top of it."""
         if self._buffer_s is not None:
             self._broken = StoreError(
@@ -310,7 +319,7 @@ class Committer:
             self._queue.clear()
             return
         self._heads.reset()
-        self._heads.follow(conflict.missed)
+        self._heads.follow(conflict.missed, reread=reread)
         self._written = self._heads.applied
         self._enter_again([*conflict.missed, *conflict.known])
 
@@ -318,7 +327,7 @@ class Committer:
         """Refuse what is addressed to scopes that others have archived, and reduce the rest anew."""
         self._heads.note_archived(answer.scopes)
         if self._buffer_s is not None:
-            self._overtaken(Conflict(()))
+            self._overtaken(Conflict(()), {})
             return
         self._heads.reset()
         self._enter_again()
@@ -346,7 +355,7 @@ class Committer:
 
     def _saved(self, batch: Sequence[Group], outcome: Appended) -> None:
         if outcome.missed:
-            self._overtaken(Conflict(outcome.missed))
+            self._overtaken(Conflict(outcome.missed), {})
         for pending in itertools.chain.from_iterable(group.members for group in batch):
             self._heads.saved(pending)
             self._heads.live_on(pending)

@@ -80,14 +80,14 @@ class Dispatcher:
         Return its change if it is done, the pending event to wait for, or `None` if it cannot enter just
         now: `ready` tells when it can.
         """
-        if self._pause is not None or self._committer.is_full or scope.lost or not scope.in_memory:
-            return None
-        if scope.archived:
+        if scope.lost or scope.archived or not scope.in_memory or self._pause is not None:
             return None
         scope.used = True
         plan = scope.plans.get(type(event)) or self._plan(event, scope)
         if self._memory is not None and plan.stored:
             return self._heads.commit_now(scope, plan, event, self._memory)
+        if self._committer.is_full:
+            return None
         pending = Pending(event, plan, scope, self._next_id(), self._content(event, plan))
         try:
             pending.group = self._committer.enter([pending])
@@ -97,6 +97,14 @@ class Dispatcher:
         if pending.group is None or self._committer.is_buffered:
             return result_of(pending)
         return pending
+
+    async def settled(self, pending: Pending) -> None:
+        """Wait until a pending event is durable; raises what became of it otherwise."""
+        if self._committer.is_next(pending):
+            # Its batch is written in the next turn of the loop, mostly at once: no future need be woken.
+            await asyncio.sleep(0)
+        if pending.result is None:
+            await pending.durable()
 
     async def ready(self, path: Path) -> LiveScope:
         """Return the live scope once an event may enter; nothing may be awaited between this and that."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from eliza_state.change import Change, Record
 from eliza_state.decoding import read_event
@@ -26,6 +26,8 @@ from eliza_state.tree import EventVersion, Plan, Stage, Transition, Tree
 
 # A named tuple's own constructor costs twice as much as this, which is all it does.
 _new = tuple.__new__
+# To look a member of an enum up takes Python 3.11 a thirtieth of a dispatch in memory.
+_PERSISTED: Final = Phase.PERSISTED
 
 Reread: TypeAlias = Mapping[tuple[Path, int], Recovered]
 """Scopes that were read from the store, by path and position."""
@@ -33,11 +35,19 @@ Reread: TypeAlias = Mapping[tuple[Path, int], Recovered]
 _NOTHING: Final[Reread] = MappingProxyType({})
 
 
+class Recover(Protocol):
+    """Who reads the state of a scope at a position, away from the event loop."""
+
+    async def __call__(self, path: Path, *, until: int) -> Recovered:
+        """Return it. Raises `StoreError`."""
+        ...
+
+
 class Heads:
     """Reduce events on the heads of the live scopes and publish what the journal has taken.
 
-    `applied` is the last position whose record is in the published state. `reread` gives the state of a scope
-    at a position, read from the store at once.
+    `applied` is the last position whose record is in the published state. `recover` gives the state of a
+    scope at a position.
     """
 
     def __init__(
@@ -48,14 +58,14 @@ class Heads:
         applied: int,
         writer: str,
         announce: Callable[[Change], None],
-        reread: Callable[[Path, int], Recovered],
+        recover: Recover,
         problems: Problems,
     ) -> None:
         self._tree = tree
         self._scopes = scopes
         self._writer = writer
         self._announce = announce
-        self._reread = reread
+        self._recover = recover
         self._problems = problems
         self.applied = applied
 
@@ -199,7 +209,7 @@ class Heads:
     def live_on(self, pending: Pending) -> None:
         """Let a scope whose last change is saved and announced take the next one, or end."""
         scope = pending.scope
-        if scope.phase is Phase.PERSISTED:
+        if scope.phase is _PERSISTED:
             scope.take(Step.END if scope.ended else Step.CONTINUE)
 
     def commit_now(self, scope: LiveScope, plan: Plan, event: Any, journal: MemoryJournal) -> Change:
@@ -218,11 +228,9 @@ class Heads:
             chain[depth].published[name] = heads[depth][name] = after
         scope.version = scope.head_version = version = scope.head_version + 1
         scope.phase = SAVED[scope.phase]
-        self.applied = position = self.applied + 1
-        recorded_at_us = journal.now_us()
-        place = (position, journal.next_id(), path, version)
-        record = _new(Record, (*place, kind.name, kind.version, event, recorded_at_us, self._writer, None))
-        journal.keep(record)
+        record = journal.keep(path, version, kind, event)
+        self.applied = position = record.position
+        recorded_at_us = record.recorded_at_us
         for above in chain:
             above.position = position
             above.last_activity_us = recorded_at_us
@@ -231,7 +239,7 @@ class Heads:
             self._announce(change)
         if kind.ends_scope:
             scope.ended = scope.ending = True
-        if scope.phase is Phase.PERSISTED:
+        if scope.phase is _PERSISTED:
             scope.phase = LIVED_ON[scope.ended]
         return change
 
@@ -255,9 +263,21 @@ class Heads:
             self._note(chain, (kind.name, kind.version), position, recorded_at_us, content)
         else:
             position = 0
-        place = (position, pending.key, scope.path, pending.version)
-        told = (kind.name, kind.version, content, recorded_at_us, self._writer, pending.cause)
-        record = _new(Record, (*place, *told))
+        record = _new(
+            Record,
+            (
+                position,
+                pending.key,
+                scope.path,
+                pending.version,
+                kind.name,
+                kind.version,
+                content,
+                recorded_at_us,
+                self._writer,
+                pending.cause,
+            ),
+        )
         pending.result = change = _new(Change, (record, pending.event, transitions, False, "local"))
         if transitions:
             self._announce(change)
@@ -305,18 +325,40 @@ class Heads:
         """Take in records, in order, that the journal has and this process has not, and announce them.
 
         They are folded into the live scopes of their chains, whose heads must hold nothing under way. Where
-        one tells of an erasure or a restore, the scopes that it reaches are read anew, if `reread` does not
-        have them.
+        one tells of an erasure or a restore, the scopes that it reaches get the state that `reread_for` has
+        read; those that it has not are lost, and read before they are used again.
         """
         done: set[Path] = set()
+        # Many records have few places, and no scope comes or goes meanwhile.
+        places: dict[tuple[Path, str], tuple[list[LiveScope], bool]] = {}
         for record in records:
             if record.event in FRAMEWORK_EVENTS:
                 self._follow_reread(record, reread, done)
-            else:
-                self._follow(record)
+                continue
+            place = places.get(key := (record.path, record.event))
+            if place is None:
+                chain = self._scopes.live_chain(record.path)
+                place = places[key] = chain, self._is_for(record, chain)
+            self._follow(record, *place)
 
-    def to_reread(self, records: Iterable[Record]) -> list[tuple[Path, int]]:
-        """Return the live scopes that `follow` would read anew for these records, and at which positions."""
+    async def reread_for(self, records: Sequence[Record]) -> Reread:
+        """Read the live scopes anew that these records tell an erasure or a restore of.
+
+        What is returned goes for `follow`, as long as nothing is awaited before that. Raises `StoreError`.
+        """
+        found: dict[tuple[Path, int], Recovered] = {}
+        # Others may load scopes meanwhile.
+        while missing := [place for place in self._to_reread(records) if place not in found]:
+            for path, position in missing:
+                found[path, position] = await self._recover(path, until=position)
+        return found
+
+    def needs_reread(self, records: Iterable[Record]) -> bool:
+        """Tell whether `reread_for` would read anything."""
+        return any(record.event in FRAMEWORK_EVENTS for record in records) and bool(self._to_reread(records))
+
+    def _to_reread(self, records: Iterable[Record]) -> list[tuple[Path, int]]:
+        """Return the live scopes that are to be read anew for these records, and at which positions."""
         found: list[tuple[Path, int]] = []
         done: set[Path] = set()
         for record in records:
@@ -355,8 +397,10 @@ class Heads:
         chain = self._scopes.live_chain(record.path)
         transitions: list[Transition] = []
         for scope in self._reached(record, chain, done):
-            place = (scope.path, record.position)
-            recovered = reread.get(place) or self._reread(*place)
+            recovered = reread.get((scope.path, record.position))
+            if recovered is None:
+                scope.lost = True
+                continue
             depth = len(scope.path.steps)
             changes = self._scopes.replace(scope, recovered)
             transitions += [(depth, name, before, after) for name, before, after in changes]
@@ -371,19 +415,20 @@ class Heads:
             origin: Any = "local" if record.writer == self._writer else "remote"
             self._announce(Change(record, event, transitions, origin=origin))
 
-    def _follow(self, record: Record) -> None:
+    def _is_for(self, record: Record, chain: Sequence[LiveScope]) -> bool:
+        """Tell whether an event is to be read: most of what others write is for scopes that are not here."""
+        kind = self._tree.event_type(record.event)
+        return not record.event or (kind is not None and self._reaches(kind.cls, record, chain))
+
+    def _follow(self, record: Record, chain: Sequence[LiveScope], is_for_us: bool) -> None:
         self.applied = record.position
         self._scopes.outdate(record.path)
-        chain = self._scopes.live_chain(record.path)
-        kind = self._tree.event_type(record.event)
-        # Of what others write, most concerns scopes that are not in memory here.
-        is_read = not record.event or (kind is not None and self._reaches(kind.cls, record, chain))
-        event = read_event(self._tree, record, self._problems.report) if is_read else None
+        event = read_event(self._tree, record, self._problems.report) if is_for_us else None
         transitions = [] if event is None else self._fold(record, event, chain)
         told = (record.event, record.schema_version)
         self._note(chain, told, record.position, record.recorded_at_us, record.content)
         if len(chain) > len(record.path.steps):
-            scope = chain[-1]
+            scope, kind = chain[-1], self._tree.event_type(record.event)
             scope.version = scope.head_version = record.version
             scope.ended = scope.ending = kind is not None and kind.ends_scope
             scope.own_events.add(told)

@@ -40,10 +40,20 @@ class Pending:
     def draft(self) -> Draft:
         """Return what the journal is to store."""
         kind = self.plan.event
-        place = (self.key, self.scope.path, self.version)
         # A named tuple's own constructor costs twice as much as this, which is all it does.
-        told = (kind.name, kind.version, self.content, self.cause, self.recorded_at_us)
-        return tuple.__new__(Draft, (*place, *told))
+        return tuple.__new__(
+            Draft,
+            (
+                self.key,
+                self.scope.path,
+                self.version,
+                kind.name,
+                kind.version,
+                self.content,
+                self.cause,
+                self.recorded_at_us,
+            ),
+        )
 
 
 @attrs.frozen

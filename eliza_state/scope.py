@@ -140,7 +140,7 @@ class Scope:
             if isinstance(outcome, Change):
                 return outcome
             try:
-                await outcome.durable()
+                await dispatcher.settled(outcome)
                 return result_of(outcome)
             except ScopeArchived as error:
                 if not dispatcher.is_brought_back(error):

@@ -311,7 +311,7 @@ class Scopes:
 
     def outdate(self, path: Path) -> None:
         """Say that a record from elsewhere reached `path`: what is being read of its chain is read again."""
-        for above in path.chain():
+        for above in path.chain() if self._loading else ():
             if above in self._loading:
                 self._loading[above].outdated = True
         for observer in self.outdating:

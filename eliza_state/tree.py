@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+import attrs
 
 from eliza_state.codec import PLAIN, Codec
 from eliza_state.errors import ReducerError, RegistrationError, Rejected, StoreError, UnknownTransition
@@ -27,7 +29,8 @@ Transition: TypeAlias = tuple[int, str, Any, Any]
 """One slice that an event changed: the depth of its scope on the chain, its name, before and after."""
 
 
-class Stage(NamedTuple):
+@attrs.frozen
+class Stage:
     """One reducer on the way of an event: the depth of its scope on the chain, its slice, its handler."""
 
     depth: int
@@ -37,7 +40,8 @@ class Stage(NamedTuple):
     module: StateModule[Any]
 
 
-class Plan(NamedTuple):
+@attrs.frozen
+class Plan:
     """The steps of one event class addressed to one level, root first.
 
     `stored` is false when volatile modules alone handle the event: then no record is written.
@@ -197,10 +201,11 @@ class Tree:
         exception; ancestors take facts as they come and may not refuse. Nothing is changed in place.
         """
         transitions: list[Transition] = []
-        for depth, name, reduce, takes_path, _module in plan.steps:
+        for step in plan.steps:
+            depth, name = step.depth, step.name
             before = chain[depth][name]
             try:
-                after = reduce(before, event, path) if takes_path else reduce(before, event)
+                after = step.reduce(before, event, path) if step.takes_path else step.reduce(before, event)
             except Rejected as refusal:
                 if depth == len(chain) - 1:
                     raise Rejected(refusal.reason, path=path.encode(), event=plan.event.name) from None

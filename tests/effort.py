@@ -17,8 +17,8 @@ EFFORT: Final = float(os.environ.get("ELIZA_STATE_TEST_EFFORT", "1"))
 SAMPLE: Final = "ELIZA_STATE_TEST_SAMPLE"
 _FEWEST: Final = 3
 _PARTS: Final = 60
-_MANY: Final = 3
-_PART: Final = 4
+_MANY: Final = 2
+_PART: Final = 5
 
 
 class Test(Protocol):

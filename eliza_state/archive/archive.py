@@ -15,19 +15,17 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from eliza_state.archive.outcomes import Archived, ArchivedScope, Restored
-from eliza_state.archive.parts import ArchiveParts, for_a_while, until_done
-from eliza_state.archive.storing import StorePass
+from eliza_state.archive.parts import ArchiveParts
 from eliza_state.change import to_datetime
 from eliza_state.errors import ScopeArchived, StateError, StoreError
-from eliza_state.journal.archive.archive import Listed
-from eliza_state.journal.archive.erasing import Erasing
-from eliza_state.journal.archive.returning import Returning
-from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from eliza_state.scope import Scope
+
+if TYPE_CHECKING:
+    from eliza_state.journal.archive.archive import Listed
 
 T = TypeVar("T")
 
@@ -55,8 +53,7 @@ class Archive:
     @property
     def folder(self) -> FilePath | None:
         """The folder of the segment files, made by the first pass; `None` where there is none."""
-        journal = self._parts.journal
-        return journal.archive.segments.folder if isinstance(journal, SqlJournal) else None
+        return self._parts.archive.segments.folder if self._parts.journal.durable else None
 
     # Moving
 
@@ -81,15 +78,17 @@ class Archive:
         return await self._shielded(self._store(wanted, lenient=return_exceptions))
 
     async def _store(self, paths: Sequence[Path], *, lenient: bool) -> Archived:
+        # With the first pass: most processes make none.
+        from eliza_state.archive.storing import StorePass  # noqa: PLC0415
+
         # What was announced is written, and what others have written is known, from here on.
         store = StorePass(self._parts, await self._parts.working(), lenient)
         await self._snapshot_above(paths)
-        erasing = Erasing(self._parts.archive)
         is_swept = False
         while paths and not store.is_stopped:
             async with self._parts.held():
                 if not is_swept:
-                    await self._parts.reading.run(erasing.sweep)
+                    await store.sweep()
                     is_swept = True
                 paths = paths[await store.run(paths) :]
             self._check_open()
@@ -121,27 +120,14 @@ class Archive:
         return await self._shielded(self._restore(wanted, with_below=True))
 
     async def _restore(self, paths: Iterable[Path], *, with_below: bool) -> Restored:
-        parts = self._parts
+        # As above.
+        from eliza_state.archive.returning import bring_back  # noqa: PLC0415
+
         done: dict[Path, int] = {}
         for path in paths:
-            async with parts.held():
-                for listed in await parts.reading.run(partial(parts.archive.concerned, path)):
-                    if with_below or not listed.path.is_below(path):
-                        await self._bring_back(listed)
-                        done[listed.path] = sum(row.records for row in listed.blocks)
-                await parts.reading.run(Erasing(parts.archive).sweep)
+            done |= await bring_back(self._parts, path, with_below=with_below)
             self._check_open()
         return Restored(paths=tuple(done), records=sum(done.values()))
-
-    async def _bring_back(self, listed: Listed) -> None:
-        returning = Returning(self._parts.archive, listed)
-        await self._parts.reading.run(returning.load)
-        if self._parts.is_buffered:
-            async with self._parts.dispatcher.paused():
-                await until_done(for_a_while(returning.step), self._parts, self._parts.pace())
-        else:
-            await until_done(for_a_while(returning.step), self._parts, self._parts.pace())
-        self._parts.note(listed.path, archived=False)
 
     async def admit(self, path: Path) -> None:
         """Have a scope take events again that is in the archive, as far as is known.
@@ -167,11 +153,10 @@ class Archive:
         To page, pass the `last_position` seen last as `after`. What lies in the archive at a scope above
         `below` is not among them: see `find`.
         """
-        journal = self._parts.journal
         path = Path() if below is None else self._path(below)
-        if not isinstance(journal, SqlJournal):
+        if not self._parts.journal.durable:
             return []
-        look = partial(journal.archive.listed, path, after=after, limit=limit)
+        look = partial(self._parts.archive.listed, path, after=after, limit=limit)
         return [_told(listed) for listed in await self._parts.reading.run(look)]
 
     async def find(self, path: Path | str | Scope) -> ArchivedScope | None:

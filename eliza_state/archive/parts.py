@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import attrs
 
@@ -15,9 +15,7 @@ from eliza_state.archive.pacing import Pace
 from eliza_state.dispatcher import Dispatcher
 from eliza_state.errors import Busy, StateError, StoreError
 from eliza_state.heads import Heads
-from eliza_state.journal.archive.archive import JournalArchive
 from eliza_state.journal.contract import Journal
-from eliza_state.journal.sql import SqlJournal
 from eliza_state.journal.writer import Writer
 from eliza_state.path import Path
 from eliza_state.problems import Problems
@@ -26,6 +24,9 @@ from eliza_state.scopes import Scopes
 from eliza_state.snapshot_store import SnapshotStore
 from eliza_state.snapshotter import Snapshotter
 from eliza_state.tree import Tree
+
+if TYPE_CHECKING:
+    from eliza_state.journal.archive.archive import JournalArchive
 
 T = TypeVar("T")
 
@@ -65,8 +66,12 @@ class ArchiveParts:
     @property
     def archive(self) -> JournalArchive:
         """The archive of the journal; `StateError` for one in memory."""
-        if not isinstance(self.journal, SqlJournal):
+        if not self.journal.durable:
             raise StateError("a store in memory has no archive; open one in a file or on a server")
+        # Imported by now: it is the one that is open.
+        from eliza_state.journal.sql import SqlJournal  # noqa: PLC0415
+
+        assert isinstance(self.journal, SqlJournal)
         return self.journal.archive
 
     def check_writable(self) -> None:

@@ -13,6 +13,7 @@ from eliza_state.archive.outcomes import Archived, Refused
 from eliza_state.archive.parts import ArchiveParts, Working, for_a_while, until_done
 from eliza_state.archive.states import FinalStates
 from eliza_state.errors import StateError, StoreError
+from eliza_state.journal.archive.erasing import Erasing
 from eliza_state.journal.archive.storing import SEGMENT_BYTES, Moving, Storing
 from eliza_state.path import Path
 from eliza_state.problems import Problem
@@ -42,6 +43,10 @@ class StorePass:
     def is_stopped(self) -> bool:
         """Tell whether a scope was refused that ends the pass."""
         return bool(self._refused) and not self.lenient
+
+    async def sweep(self) -> None:
+        """Remove the segments that no row names."""
+        await self.parts.reading.run(Erasing(self.parts.archive).sweep)
 
     async def run(self, paths: Sequence[Path]) -> int:
         """Move scopes as long as they fill one segment, and return how many of them are done with."""

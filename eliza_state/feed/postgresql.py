@@ -21,8 +21,8 @@ from sqlalchemy import URL
 
 from eliza_state.errors import StoreError
 from eliza_state.feed.wake import Listener, Wake
-from eliza_state.journal.databases.connecting import BoundedConnection, engine_of
-from eliza_state.journal.databases.postgresql import answer_within_ms, channel_of
+from eliza_state.journal.databases.connecting import BoundedConnection, answer_within_ms, engine_of
+from eliza_state.journal.databases.names import channel_of
 from eliza_state.servers import Translation, in_store, schema_of
 
 _FIRST_PAUSE_S: Final = 0.05

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from eliza_state.change import Change
 from eliza_state.errors import StoreError
@@ -114,14 +115,18 @@ class RedisWake(Wake):
 
 
 class RedisAnnouncer:
-    """Publish how far this process has written, the last position at a time; nobody waits for it."""
+    """Publish how far this process has written, the last position at a time; nobody waits for it.
+
+    What could not be published is tried again, at most five seconds apart, until `close`.
+    """
 
     def __init__(self, channel: RedisChannel) -> None:
         self._channel = channel
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self._last = self._sent = 0
         self.error: StoreError | None = None
-        """Why what was published last was not; the next position is tried again."""
+        """Why what was to be published last is not, yet."""
 
     def hear(self, change: Change) -> None:
         """Announce the position of a change that this process has committed."""
@@ -135,24 +140,41 @@ class RedisAnnouncer:
             self._task = asyncio.get_running_loop().create_task(self._publish())
 
     async def _publish(self) -> None:
+        pause_s = _FIRST_PAUSE_S
         while self._sent < self._last:
-            self._sent = position = self._last
-            try:
-                answer = await self._publish_one(position)
-            except StoreError as error:
-                answer = error
-            self.error = StoreError(str(answer)) if isinstance(answer, Exception) else None
+            is_last = self._closing.is_set()
+            position = self._last
+            self.error = await self._failure(position)
+            if self.error is None:
+                self._sent = position
+                pause_s = _FIRST_PAUSE_S
+            elif is_last:
+                return
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await self._closing.wait()
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _publish_one(self, position: int) -> Any:
+    async def _failure(self, position: int) -> StoreError | None:
+        """Publish a position; return why that failed, if it did."""
         until_s = asyncio.get_running_loop().time() + LIMIT_S
-        names = self._channel.names
+        names, servers = self._channel.names, self._channel.servers
         message = b"%d %b" % (position, names.of(self._channel.writer))
-        (pool, *_) = await self._channel.servers.pools()
+        try:
+            # Any node of a cluster passes it on to all others, and another one may answer the next time.
+            pool = random.choice(await servers.pools())  # noqa: S311  # spreads load, keeps no secret
+        except StoreError as error:
+            return error
         (answer,) = await pool.exchange([("PUBLISH", names.channel, message)], until_s=until_s)
-        return answer
+        if not isinstance(answer, Exception):
+            return None
+        servers.distrust()
+        return StoreError(str(answer))
 
     async def close(self) -> None:
-        """Publish what is to be published yet, and close the connections."""
+        """Publish what is to be published yet, if that succeeds at once, and close the connections."""
+        self._closing.set()
         if self._task is not None:
             await asyncio.wait([self._task])
         await self._channel.close()

@@ -2,7 +2,6 @@
 
 from eliza_state.journal.contract import Appended, Draft, Erasure, Journal, ScopeFacts, Wiped
 from eliza_state.journal.memory import MemoryJournal
-from eliza_state.journal.sql import SqlJournal
 
 __all__ = [
     "Appended",
@@ -11,6 +10,5 @@ __all__ = [
     "Journal",
     "MemoryJournal",
     "ScopeFacts",
-    "SqlJournal",
     "Wiped",
 ]

@@ -1,7 +1,7 @@
 """The contract of a journal: an ordered log of records.
 
 A journal is synchronous. It is driven by one writer at a time (`eliza_state.journal.writer`) and by
-readers in other threads; `append`, `erase`, `settle_erasures`,
+readers in other threads; `append`, `erase`, `settle_erasures`, `tell`,
 `expunge`, `give_back`, `rewrite` and `maintain` are the writer's, the rest is anyone's.
 `find` and `knows` are look-ups by index that the event loop makes in its own thread where `is_local`.
 """
@@ -307,6 +307,14 @@ class Journal(abc.ABC):
 
     def release(self) -> None:  # noqa: B027  # nothing is held elsewhere
         """Let others in."""
+
+    def tell(self) -> float | None:
+        """Tell other processes what was appended, if that is due, without waiting for anything.
+
+        Returns in how many seconds to come again, `None`: after the next append. It is for who appends, in
+        the same thread; what it fails to tell it tries again.
+        """
+        return None
 
     def settle(self) -> None:  # noqa: B027  # elsewhere, what has failed has ended
         """Make sure that no append that failed is under way, as one whose connection was lost may be."""

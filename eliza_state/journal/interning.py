@@ -44,15 +44,27 @@ class Interning:
     def has(self, drafts: Iterable[Draft], writer: str) -> bool:
         """Tell whether all names of drafts are known, so that no connection is needed to give them."""
         return (writer,) in self._ids and all(
-            draft.path in self._paths and (draft.event, draft.schema_version) in self._ids for draft in drafts
+            (draft.event, draft.schema_version) in self._ids and self._known(draft.path) for draft in drafts
         )
 
     def path(self, connection: Connection | None, path: Path) -> tuple[int, tuple[int, ...]]:
         """Return a path's integer and those of the scopes between it and the root, adding what is new."""
-        known = self._paths.get(path) or self._fresh_paths.get(path)
+        known = self._known(path) or self._fresh_paths.get(path)
         if known is None:
             assert connection is not None
             known = self._fresh_paths[path] = self._add_path(connection, path)
+        return known
+
+    def _known(self, path: Path) -> tuple[int, tuple[int, ...]] | None:
+        """Return what `path` does, if that is remembered, or if readers have come across it."""
+        known = self._paths.get(path)
+        seen = None if known is not None else self._seen_paths.get(path)
+        if seen is None or path.parent is None:
+            return known
+        above = self._known(path.parent) if path.parent.steps else (schema.ROOT_ID, ())
+        if above is None:
+            return None
+        known = self._paths[path] = seen, (*above[1], above[0]) if path.parent.steps else ()
         return known
 
     def _add_path(self, connection: Connection, path: Path) -> tuple[int, tuple[int, ...]]:
@@ -195,12 +207,14 @@ def _find_or_insert(connection: Connection, place: tuple[str, ...], values: tupl
     table, *columns = place
     wanted = " AND ".join(f"{column} = ?" for column in columns)
     query = f"SELECT id FROM {table} WHERE {wanted}"  # noqa: S608  # constants only
-    found: int | None = connection.exec_driver_sql(query, values).scalar()
-    if found is not None:
-        return found
     marks = ", ".join("?" for _ in columns)
+    # First this, because most of what has to be asked for is new; on a server each statement is a round trip.
     statement = (
         f"INSERT INTO {table} (id, {', '.join(columns)})"  # noqa: S608
-        f" SELECT coalesce(max(id), 0) + 1, {marks} FROM {table} RETURNING id"
+        f" SELECT (SELECT coalesce(max(id), 0) + 1 FROM {table}), {marks}"
+        f" WHERE NOT EXISTS ({query}) RETURNING id"
     )
-    return int(connection.exec_driver_sql(statement, values).scalar_one())
+    made = connection.exec_driver_sql(statement, (*values, *values)).scalar()
+    if made is None:
+        made = connection.exec_driver_sql(query, values).scalar_one()
+    return int(made)

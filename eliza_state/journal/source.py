@@ -1,4 +1,7 @@
-"""From a store's URL to its journal."""
+"""From a store's URL to its journal.
+
+What a journal in a database needs is imported once a URL names one: SQLAlchemy, the driver, locks of files.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,24 @@ import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from eliza_state.errors import StoreError
 from eliza_state.files import StrPath
 from eliza_state.journal.archive.segment import Segments
-from eliza_state.journal.claims import Claims, FileClaims, MemoryClaims
+from eliza_state.journal.claims import Claims, MemoryClaims
 from eliza_state.journal.contract import Journal
-from eliza_state.journal.lease import Lease
 from eliza_state.journal.memory import MemoryJournal
-from eliza_state.journal.sql import SqlJournal
-from eliza_state.servers import in_store
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+    from eliza_state.journal.lease import Lease
 
 MEMORY: Final = "memory"
+_MEMORY_URL: Final = "memory://"
 _SQLITE: Final = ("sqlite", "sqlite+pysqlite")
 _POSTGRESQL: Final = ("postgresql", "postgresql+psycopg")
 _MYSQL: Final = ("mysql", "mariadb")
@@ -60,6 +64,11 @@ class JournalSource:
 
     def parsed(self) -> URL | None:
         """Return the database's URL, `None` for memory; `StoreError` for any other."""
+        if self.url == _MEMORY_URL:
+            return None
+        from sqlalchemy import make_url  # noqa: PLC0415
+        from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
         try:
             url = make_url(self.url)
         except (ArgumentError, ValueError):  # the latter for a port that is no number
@@ -92,7 +101,11 @@ class JournalSource:
     def server(self) -> URL | None:
         """Where else in the store's schema on a server tables can be; `None` where there is none."""
         url = self.parsed()
-        return None if url is None or not _is_server(url) else in_store(url)
+        if url is None or not _is_server(url):
+            return None
+        from eliza_state.servers import in_store  # noqa: PLC0415
+
+        return in_store(url)
 
     @property
     def is_memory(self) -> bool:
@@ -109,6 +122,8 @@ class JournalSource:
         folder = os.path.dirname(url.database) or "."
         if not os.path.isdir(folder):
             raise StoreError(f"there is no folder {folder!r} for the store; create it first")
+        from eliza_state.journal.lease import Lease  # noqa: PLC0415
+
         return Lease(url.database, exclusive=self.exclusive)
 
     def claims(self, writer: str) -> Claims:
@@ -117,6 +132,8 @@ class JournalSource:
         if url is None:
             return MemoryClaims()
         if not _is_server(url):
+            from eliza_state.journal.file_claims import FileClaims  # noqa: PLC0415
+
             return FileClaims(f"{self.database}{CLAIMS}")
         # Only with the driver installed, which the journal has found.
         from eliza_state.journal.databases.claims import PostgresqlClaims  # noqa: PLC0415
@@ -128,6 +145,8 @@ class JournalSource:
         url = self.parsed()
         if url is None:
             return MemoryJournal(writer=str(uuid.uuid4()), clock=self.clock)
+        from eliza_state.journal.sql import SqlJournal  # noqa: PLC0415
+
         if not _is_server(url):
             _check_is_whole(url.database or "")
         synchronous: Any = str(url.query.get("synchronous", "FULL")).upper()  # checked where it is used

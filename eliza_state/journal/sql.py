@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final, TypeVar
@@ -35,6 +35,7 @@ from eliza_state.journal.contract import (
     Journal,
     Restore,
     ScopeFacts,
+    Unclear,
     Wiped,
 )
 from eliza_state.journal.databases import Below, Found, Row, Taken, open_database
@@ -128,25 +129,33 @@ class SqlJournal(Journal):
         if appended is not None:
             return appended
         try:
-            with self._transaction("append", after=after) as (connection, found):
-                if found.head < after:
-                    raise StoreError(
-                        f"the journal ends at position {found.head}, and {after} was seen: it has lost its"
-                        " end, or was taken back to an older copy; open the store anew"
-                    )
-                missed = self._missed(connection, drafts, found, after, guarded) if found.newer else ()
-                rows, below = self._rows(connection, drafts, found)
-                self.archive.check(connection, _scopes_of(rows, below), generation=found.generation)
-                self._database.store(connection, rows, below)
-                if any(draft.event == RESTORE for draft in drafts):
-                    restoring.note(connection, drafts, rows)
+            newer, found, rows = self._append_in_turn(drafts, after, guarded)
         except Taken:
             known = self.find_all([(draft.path, draft.key) for draft in drafts])
             if any(known):
                 raise Conflict((), known=list(filter(None, known))) from None
             raise
-        self._end = None if missed else Found(rows[-1][0], rows[-1][6], (), found.generation)
+        missed = self._missed(newer, after=after, until=found.head)
+        self._end = None if missed else Found(rows[-1][0], rows[-1][6], generation=found.generation)
         return Appended(found.head + 1, rows[-1][6], missed)
+
+    def _append_in_turn(
+        self, drafts: Sequence[Draft], after: int, guarded: Path | None
+    ) -> tuple[Sequence[Row], Found, list[Row]]:
+        """Append under the lock; return the rows that others have written, where it began, and our own."""
+        with self._transaction("append", after=after) as (connection, found):
+            if found.head < after:
+                raise StoreError(
+                    f"the journal ends at position {found.head}, and {after} was seen: it has lost its"
+                    " end, or was taken back to an older copy; open the store anew"
+                )
+            if found.head > after:  # before names are added: what is held after a conflict may be undone
+                self._check_overtaken(connection, drafts, found, after, guarded)
+            rows, below = self._rows(connection, drafts, found)
+            self.archive.check(connection, _scopes_of(rows, below), generation=found.generation)
+            if any(draft.event == RESTORE for draft in drafts):
+                restoring.note(connection, drafts, rows)
+            return self._database.store_last(connection, rows, below, after=after), found, rows
 
     def _append_at_once(self, drafts: Sequence[Draft], after: int) -> Appended | None:
         """Append on a server in one round trip; `None` where others write, or names are new."""
@@ -162,20 +171,36 @@ class SqlJournal(Journal):
             return None
         if not self._database.store_at_once(rows, below, generation=generation):
             return None
-        self._end = Found(rows[-1][0], rows[-1][6], (), generation)
+        self._end = Found(rows[-1][0], rows[-1][6], generation=generation)
         return Appended(after + 1, rows[-1][6])
 
-    def _missed(
+    def _check_overtaken(
         self, connection: Connection, drafts: Sequence[Draft], found: Found, after: int, guarded: Path | None
-    ) -> list[Record]:
-        in_tables = [self._records.record(connection, row) for row in found.newer]
-        missed = self.archive.with_archived(connection, in_tables, after=after, until=found.head)
-        reached = {record.path for record in missed}
-        if not reached.isdisjoint(draft.path for draft in drafts):
-            raise Conflict(missed)
-        if guarded is not None and any(path == guarded or path.is_below(guarded) for path in reached):
-            raise Conflict(missed)
-        return missed
+    ) -> None:
+        """Raise `Conflict` if others have written to a path of drafts, or to a guarded one or below it."""
+        names = self._interning
+        reached: Set[int] = found.reached.keys()
+        if sum(found.reached.values()) < found.head - after:  # the archive has the others, or they are lost
+            between = self.read(Path(), after=after, until=found.head)
+            reached = {names.find_path(connection, record.path) or 0 for record in between}
+        is_overtaken = any(names.find_path(connection, draft.path) in reached for draft in drafts)
+        if guarded is not None and not is_overtaken:
+            paths = [names.path_of(connection, scope) for scope in reached]
+            is_overtaken = any(path == guarded or path.is_below(guarded) for path in paths)
+        if is_overtaken:
+            raise Conflict(list(self.read(Path(), after=after, until=found.head)))
+
+    def _missed(self, newer: Sequence[Row], *, after: int, until: int) -> Sequence[Record]:
+        """Return what others have written, of which the tables have these rows. Raises `Unclear`."""
+        if after == until:
+            return ()
+        try:
+            if len(newer) < until - after:
+                return list(self.read(Path(), after=after, until=until))
+            with self._read() as connection:
+                return [self._records.record(connection, row) for row in newer]
+        except StoreError as error:  # our own are stored by now, and found where they are looked up
+            raise Unclear(f"what others have written cannot be read: {error}") from error
 
     def _rows(
         self, connection: Connection | None, drafts: Sequence[Draft], found: Found
@@ -237,6 +262,9 @@ class SqlJournal(Journal):
 
     def release(self) -> None:
         self._database.release()
+
+    def tell(self) -> float | None:
+        return self._database.tell()
 
     def settle(self) -> None:
         self._database.settle()

@@ -121,13 +121,18 @@ class Writer:
                 self._maintaining = False
 
     def _next(self) -> tuple[Callable[[], Any], Callable[[Any], None]] | None:
-        """Wait for a job; others, who are locked out for the one after a conflict, do not wait long."""
-        if self._journal.is_holding:
+        """Wait for a job; meanwhile others are told of the last ones, and not locked out for long."""
+        held_until = time.monotonic() + _HOLD_S
+        while True:
+            wait_s = self._journal.tell()
+            if self._journal.is_holding:
+                hold_s = max(held_until - time.monotonic(), 0)
+                wait_s = hold_s if wait_s is None else min(hold_s, wait_s)
             try:
-                return self._jobs.get(timeout=_HOLD_S)
+                return self._jobs.get(timeout=wait_s)
             except queue.Empty:
-                self._journal.release()
-        return self._jobs.get()
+                if self._journal.is_holding and time.monotonic() >= held_until:
+                    self._journal.release()
 
     def _maintain(self) -> None:
         try:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -21,13 +21,15 @@ from eliza_state.path import Path
 from eliza_state.problems import Problem
 from eliza_state.query.explanation import Explanation
 from eliza_state.query.facts import Facts, ScopeRequest
-from eliza_state.query.index_file import IndexFile, Session
 from eliza_state.query.order import Row
 from eliza_state.query.states import States
 from eliza_state.query.stored import Reader, Request
 from eliza_state.query.upkeep import Ahead, Pending, Unusable, Upkeep, scopes_of
 from eliza_state.reading import Reading
 from eliza_state.tree import Tree
+
+if TYPE_CHECKING:
+    from eliza_state.query.index_file import IndexFile, Session
 
 T = TypeVar("T")
 
@@ -76,6 +78,9 @@ class Elsewhere:
         self._facts = Facts(tree, journal)
         self._file = self._upkeep = None
         if database is not None:
+            # Only where there is a file: a store in memory does without SQLAlchemy.
+            from eliza_state.query.index_file import IndexFile  # noqa: PLC0415
+
             self._file = IndexFile(database, epoch=journal.epoch, read_only=read_only, report=self._rebuilt)
             self._upkeep = Upkeep(self._file, journal, tree.hierarchy)
         self._thread = ThreadPoolExecutor(1, "eliza-state-queries") if journal.durable else None

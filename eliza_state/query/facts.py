@@ -6,7 +6,7 @@ import contextlib
 import datetime
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
@@ -18,11 +18,13 @@ from eliza_state.path import Path
 from eliza_state.query.answer import Cursor, Match
 from eliza_state.query.binding import Leaf, Test
 from eliza_state.query.conditions import All, Condition
-from eliza_state.query.index_file import Session
 from eliza_state.query.order import Order, Row
 from eliza_state.query.selection import Sql, below, joined
 from eliza_state.shapes import members_of, shape_of
 from eliza_state.tree import Tree
+
+if TYPE_CHECKING:
+    from eliza_state.query.index_file import Session
 
 _WRITTEN_AT_ONCE: Final = 10_000
 _POSITION: Final = "facts"

@@ -1,8 +1,7 @@
 """Indexes on disk: of all scopes, loaded or not, in a SQLite file beside the store.
 
-Nothing in it is relied on: it can be thrown away, and what is damaged or declared otherwise is made anew. For
-each index a row says which entry has which value, in the encoding of `eliza_state.ordering`; the entries
-themselves stay in the states. A row with an empty key tells of the state around a collection.
+Nothing in it is relied on: it can be thrown away, and what is damaged or declared otherwise is made anew.
+What a row says is in `eliza_state.query.index_layout`.
 """
 
 from __future__ import annotations
@@ -12,24 +11,19 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import attrs
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from eliza_state import sqlite
 from eliza_state.errors import Busy, StoreError
-from eliza_state.indexes import ABSENT, Collection, Column, Composite, Index
+from eliza_state.indexes import ABSENT
 from eliza_state.ordering import encode
 from eliza_state.path import Path
-from eliza_state.query.binding import elements_of
-from eliza_state.query.table import Find, columns_of
+from eliza_state.query.index_layout import STATE_KEY, Label, Layout, Row
 
 SUFFIX: Final = "-indexes"
-STATE_KEY: Final = b""
-"""The key under which the values of the state around a collection stand."""
-
 LABELS: Final = 1_000
 _FORMAT: Final = "1"
 TABLES: Final = (
@@ -46,77 +40,6 @@ TABLES: Final = (
     " position INTEGER NOT NULL, last_activity_us INTEGER NOT NULL, last_event TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX fact_activity ON fact (last_activity_us)",
 )
-
-Row: TypeAlias = tuple[int, bytes, bytes]
-"""One row of a scope: the number of the label, the value, the key of the entry."""
-
-
-@attrs.frozen(eq=False)
-class Label:
-    """One index on disk: its number, and the columns that it holds, of entries or of the state around."""
-
-    number: int
-    index: Index | Composite
-    columns: tuple[Column, ...]
-
-    @property
-    def of(self) -> str:
-        """What the values are taken of."""
-        return self.columns[0].of
-
-    @property
-    def is_each(self) -> bool:
-        """Whether it holds the elements of a collection; otherwise it has one row for each entry."""
-        return isinstance(self.index, Index) and self.index.each
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether it finds ranges."""
-        return isinstance(self.index, Index) and self.index.ordered
-
-    def values(self, source: Any) -> Iterable[bytes]:
-        """Return what an entry, or a state, is found by."""
-        if self.is_each:
-            return {encode(element) for element in elements_of(self.columns[0].get(source))}
-        return (b"".join([encode(column.get(source)) for column in self.columns]),)
-
-
-@attrs.frozen(eq=False)
-class Layout:
-    """Where the indexes of a collection are in the file: `name` names it there, `slice` is its slice."""
-
-    name: str
-    slice: str
-    level: str
-    fingerprint: str
-    collection: Collection
-    labels: tuple[Label, ...]
-
-    @classmethod
-    def of(cls, slice_name: str, module: Any, collection: Collection, *, find: Find) -> Layout:
-        """Return the layout of a collection of a module."""
-        labels = [
-            Label(number, index, columns_of(index, find)) for number, index in enumerate(collection.indexes)
-        ]
-        name = f"{slice_name}.{collection.field}"
-        fingerprint = f"{module.version} {module.since_position} {collection.fingerprint()}"
-        return cls(name, slice_name, module.level, fingerprint, collection, tuple(labels))
-
-    def rows(self, found: Iterable[tuple[Any, Any]], state: Any) -> list[Row]:
-        """Return the rows of some entries, and of the state around them."""
-        own = [label for label in self.labels if label.of != "state"]
-        rows: list[Row] = []
-        for key, entry in found:
-            encoded = encode(key)
-            rows += [(label.number, value, encoded) for label in own for value in label.values(entry)]
-        around = (label for label in self.labels if label.of == "state")
-        rows += [(label.number, value, STATE_KEY) for label in around for value in label.values(state)]
-        return rows
-
-    @property
-    def every_entry(self) -> Label | None:
-        """An index that has one row for each entry, if there is one."""
-        return next((label for label in self.labels if label.of != "state" and not label.is_each), None)
 
 
 class IndexFile:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
@@ -13,9 +13,12 @@ from eliza_state.ordering import Kind, after_kind, encode, encode_prefix, is_exa
 from eliza_state.path import Path
 from eliza_state.query.binding import Leaf, leaves
 from eliza_state.query.conditions import All, AnyOf, Condition, Not
-from eliza_state.query.index_file import STATE_KEY, Label, Layout, Session
+from eliza_state.query.index_layout import STATE_KEY, Label, Layout
 from eliza_state.query.lookup import is_ordered
 from eliza_state.query.order import Order
+
+if TYPE_CHECKING:
+    from eliza_state.query.index_file import Session
 
 _COUNTED: Final = 2_000
 _FEW: Final = 20

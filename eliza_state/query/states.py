@@ -11,7 +11,7 @@ from eliza_state.decoding import Report, read_events
 from eliza_state.event import ERASURE, RESTORE
 from eliza_state.journal.contract import Journal
 from eliza_state.path import Path
-from eliza_state.query.index_file import Layout
+from eliza_state.query.index_layout import Layout
 from eliza_state.reading import Reading
 from eliza_state.recovery import reduce_slice
 from eliza_state.tree import Stage, Tree

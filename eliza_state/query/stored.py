@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import attrs
 
@@ -18,9 +18,12 @@ from eliza_state.query.answer import Cursor, Match
 from eliza_state.query.binding import Test
 from eliza_state.query.conditions import Condition
 from eliza_state.query.explanation import Explanation
-from eliza_state.query.index_file import Layout, Session
+from eliza_state.query.index_layout import Layout
 from eliza_state.query.order import Order, Row
 from eliza_state.query.selection import Entries, Selection, joined
+
+if TYPE_CHECKING:
+    from eliza_state.query.index_file import Session
 
 _KEPT_STATES: Final = 64
 _KEPT_ROWS: Final = 4_096

@@ -15,7 +15,7 @@ from eliza_state.indexes import Collection, Column, Index, changes
 from eliza_state.module import StateModule
 from eliza_state.path import Path
 from eliza_state.problems import Problem
-from eliza_state.query.index_file import Layout
+from eliza_state.query.index_layout import Layout
 from eliza_state.query.table import Place, Table
 from eliza_state.query.upkeep import Pending, scope_at
 from eliza_state.scopes import LiveScope, Scopes

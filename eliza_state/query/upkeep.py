@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attrs
 
@@ -13,7 +13,10 @@ from eliza_state.indexes import entries
 from eliza_state.journal.contract import Journal
 from eliza_state.ordering import Kind, kind_of
 from eliza_state.path import Hierarchy, Path
-from eliza_state.query.index_file import IndexFile, Layout, Row, Session
+from eliza_state.query.index_layout import Layout, Row
+
+if TYPE_CHECKING:
+    from eliza_state.query.index_file import IndexFile, Session
 
 _OPENED_AT_ONCE: Final = 500
 _WRITTEN_AT_ONCE: Final = 10_000

@@ -1,5 +1,7 @@
 """What stands behind the URLs of backends: from a URL with its options to the backend.
 
+Each backend is imported once a URL names it, with the driver that it needs.
+
 A URL's query takes the options of its backend by name (`?table=sessions`, `?prefix=staging`). What it holds
 besides goes to the driver, where there is one.
 """
@@ -7,20 +9,18 @@ besides goes to the driver, where there is one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote_plus
-
-from sqlalchemy import URL
 
 from eliza_state.clock import Clock
 from eliza_state.errors import StoreError
 from eliza_state.storage.addresses import parsed, path_in
 from eliza_state.storage.backend import Backend
-from eliza_state.storage.disk import ArchiveBackend, FileBackend
 from eliza_state.storage.memory import MemoryBackend
-from eliza_state.storage.redis import RedisBackend
-from eliza_state.storage.sql import SqlBackend
 from eliza_state.storage.table import Table
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 Read: TypeAlias = Callable[[str], Any]
 """Makes an option of its text; else raises `ValueError`, which says in words what is expected."""
@@ -75,18 +75,24 @@ def memory(url: str, *, clock: Clock) -> Backend[bytes]:
 
 def file(url: str, *, clock: Clock) -> Backend[bytes]:
     """Return a backend in the JSON file of a URL; option `flush_interval_ms`."""
+    from eliza_state.storage.disk import FileBackend  # noqa: PLC0415
+
     rest, options = _taken(url, _FILE)
     return FileBackend(path_in(rest), clock=clock, **options)
 
 
 def archive(url: str, *, clock: Clock) -> Backend[bytes]:
     """Return a backend in the folder of a URL; options `level` and `max_value_bytes`."""
+    from eliza_state.storage.disk import ArchiveBackend  # noqa: PLC0415
+
     rest, options = _taken(url, _ARCHIVE)
     return ArchiveBackend(path_in(rest), clock=clock, **options)
 
 
 def redis(url: str, *, clock: Clock) -> Backend[bytes]:
     """Return a backend in Redis; options `prefix` and `answer_within_ms`, all others are redis-py's."""
+    from eliza_state.storage.redis import RedisBackend  # noqa: PLC0415
+
     rest, options = _taken(url, _REDIS, others=True)
     try:
         return RedisBackend(rest, clock=clock, **options)
@@ -102,6 +108,8 @@ def sql(url: str, *, clock: Clock) -> Backend[bytes]:
     Options are `table`, `synchronous`, `read_only`, `readers`, `timeout_ms` and `sweep_interval_ms`, all
     others are SQLAlchemy's and the driver's.
     """
+    from eliza_state.storage.sql import SqlBackend  # noqa: PLC0415
+
     place = parsed(url)
     texts = {name: place.query[name] for name in _SQL if name in place.query}
     options = {name: _read(name, _once(name, text), _SQL[name]) for name, text in texts.items()}

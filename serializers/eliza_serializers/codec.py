@@ -19,7 +19,7 @@ from eliza_serializers.typed_write import Write
 T = TypeVar("T")
 
 WriteTold = Callable[[Any], tuple[Any, bool]]
-"""Write a value as data, and tell whether it certainly comes back the same."""
+"""Write a value as data, and tell whether it certainly comes back the same and is not nested too deeply."""
 
 
 @frozen
@@ -67,7 +67,7 @@ def compile_codec(
 
 
 def _native_encode(
-    is_exact: Check | None,
+    is_exact: Callable[[Any], bool] | None,
     check: Check,
     *,
     read: Read,
@@ -81,7 +81,7 @@ def _native_encode(
         try:
             content = write(value)
             if len(content) <= max_size_bytes:
-                if is_exact is not None and is_exact((value,)):
+                if is_exact is not None and is_exact(value):
                     return content
                 if read(content) == value and check((value,)):
                     return content
@@ -120,9 +120,9 @@ def careful_codec(
 
     def verified(value: Any) -> bytes:
         data, is_told = (write(value), False) if tell is None else tell(value)
-        content = bounded_format.encode(data)
         if is_told:
-            return content
+            return bounded_format.encode_flat(data)
+        content = bounded_format.encode(data)
         again = write(decode(content))
         if bounded_format.encode(again) != content:
             raise _difference(data, again, encode=bounded_format.format.encode)

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from enum import EnumMeta
 from typing import Any, Final
 from uuid import UUID
 
+from eliza_serializers.errors import SerializationError
 from eliza_serializers.secret import Secret
-from eliza_serializers.tags import SECRET, Encode, Tag, member_name
+from eliza_serializers.tags import SECRET, Encode, Tag, is_by_name
 from eliza_serializers.untyped import TagWriter
 
 _FAITHFUL: Final = frozenset({dict, tuple, set, frozenset, int, bytes, date, timedelta, Decimal, UUID})
 
 
 def write_told(writer: TagWriter, value: object) -> tuple[Any, bool]:
-    """Write a value as data, and tell whether its tags say that it comes back the same."""
+    """Write a value as data, and tell whether it certainly comes back the same and keeps to `max_depth`."""
     doubtful: list[Tag] = []
 
     def envelope(tag: Tag, data: Any) -> Any:
@@ -33,19 +33,23 @@ def write_told(writer: TagWriter, value: object) -> tuple[Any, bool]:
         doubtful.append(SECRET)
         return writer.write_secret(secret, argument, encode)
 
+    # An envelope with what is in it takes two levels of the data, where the value has one.
     telling = TagWriter(
         tags=writer.tags,
+        scalars=writer.scalars,
         plain=writer.plain,
         envelope=envelope,
         typed=writer.typed,
         write_secret=write_secret,
-        max_depth=writer.max_depth,
+        max_depth=writer.max_depth // 2,
     )
-    return telling.write(value), not doubtful
+    try:
+        return telling.write(value), not doubtful
+    except SerializationError:
+        return writer.write(value), False
 
 
 def _is_faithful(tag: Tag, data: Any) -> bool:
     if tag.cls is datetime:
         return isinstance(data, datetime) or data.endswith("+00:00")
-    # Members by name; a metaclass of one's own may find others.
-    return tag.to_data is member_name and type(tag.cls) is EnumMeta
+    return is_by_name(tag)

@@ -7,7 +7,7 @@ keeps what the offset alone would lose.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -16,6 +16,11 @@ from eliza_serializers.errors import SerializationError, describe
 
 _SUFFIX: Final = re.compile(r"(?P<iso>[^\[\]]*)(?:\[(?P<zone>[^\[\]=]+)\])?(?P<fold>\[fold=1\])?")
 _TINY_OFFSET: Final = re.compile(r".*(?P<sign>[+-])00:00:00\.(?P<microseconds>[0-9]{6})")
+
+
+def is_utc(moment: datetime) -> bool:
+    """Tell whether a datetime is in UTC itself, which every form of it keeps."""
+    return moment.tzinfo is UTC and not moment.fold
 
 
 def clock_text(moment: datetime | time) -> str:

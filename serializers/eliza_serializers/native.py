@@ -236,7 +236,7 @@ def _accepts(types: frozenset[type] | None, check: Check | None, values: Sequenc
 
 def _columns(columns: list[tuple[Callable[[Any], Any], Check]], values: Sequence[Any]) -> bool:
     for get, check in columns:  # noqa: SIM110 - a generator would cost more than the checks
-        if not check([get(value) for value in values]):
+        if not check([*map(get, values)]):
             return False
     return True
 

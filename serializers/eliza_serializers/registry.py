@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Final
 
 from eliza_serializers.errors import RegistryError
@@ -36,6 +35,9 @@ def serializer(name: str, *, secrets: Seal | None = None) -> Serializer:
 
 @cache
 def _factory(name: str) -> Callable[..., Any]:
+    # Only for a name: whoever makes a serializer of a class does without it.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     points = entry_points(group=GROUP)
     found = [point for point in points if point.name == name]
     if not found:

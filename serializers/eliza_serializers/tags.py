@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum, Flag
+from enum import Enum, EnumMeta, Flag
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -142,7 +142,13 @@ def record_tag(cls: type, *, name: str) -> Tag:
 
 def set_data(value: Iterable[Any], encode: Encode, *, order: Callable[[Any], Any]) -> list[Any]:
     """Write the elements of a set in the `order` of what is written: equal sets give equal data."""
-    return sorted((encode(item, None) for item in value), key=order)
+    written = value if encode is as_it_is else [encode(item, None) for item in value]
+    return sorted(written, key=order)
+
+
+def as_it_is(item: Any, _at: Segment | None) -> Any:
+    """Write or read an item that is known to be the same either way; containers need not call it."""
+    return item
 
 
 def pairs_of(data: list[Any]) -> list[tuple[Any, Any]]:
@@ -186,7 +192,7 @@ def read_pairs(data: list[Any], decode_key: Decode, decode_value: Decode) -> dic
 
 def read_elements(data: list[Any], decode: Decode) -> list[Any]:
     """Read the elements of a set; two that are equal in Python, or one that has no hash, is an error."""
-    elements = [decode(item, index) for index, item in enumerate(data)]
+    elements = data if decode is as_it_is else [decode(item, index) for index, item in enumerate(data)]
     try:
         count = len(set(elements))
     except TypeError:
@@ -232,6 +238,12 @@ def member_name(member: Enum) -> str:
     return member.name
 
 
+def is_by_name(tag: Tag) -> bool:
+    """Tell whether a tag is that of an enum whose members are certainly found again by their names."""
+    # A metaclass of one's own may find others.
+    return tag.to_data is member_name and type(tag.cls) is EnumMeta
+
+
 def read_uuid(data: str | bytes) -> UUID:
     """Read a UUID from any text that `UUID` takes, or from its bytes."""
     try:
@@ -245,11 +257,15 @@ def _member_value(member: Flag) -> int:
 
 
 def _write_each(value: Iterable[Any], encode: Encode) -> list[Any]:
+    if encode is as_it_is:
+        return list(value)
     return [encode(item, index) for index, item in enumerate(value)]
 
 
 def _read_tuple(data: list[Any], decode: Decode) -> tuple[Any, ...]:
-    return tuple(decode(item, index) for index, item in enumerate(data))
+    if decode is as_it_is:
+        return tuple(data)
+    return tuple([decode(item, index) for index, item in enumerate(data)])
 
 
 _write_set: Final = partial(set_data, order=msgspec.json.encode)
@@ -345,7 +361,7 @@ BUILT_IN: Final[tuple[Tag, ...]] = (
     Tag(name="Time", cls=time, to_data=clock_text, from_data=time_from, shape=str),
     Tag(name="Duration", cls=timedelta, to_data=duration_data, from_data=duration_from, shape=list),
     Tag(name="Decimal", cls=Decimal, to_data=str, from_data=Decimal, shape=str),
-    Tag(name="UUID", cls=UUID, to_data=str, from_data=read_uuid, shape=str),
+    Tag(name="UUID", cls=UUID, to_data=msgspec.to_builtins, from_data=read_uuid, shape=str),
 )
 
 

@@ -23,7 +23,14 @@ from eliza_serializers.tags import (
     place_of,
 )
 from eliza_serializers.unions import Member, plan_union
-from eliza_serializers.untyped import Envelope, TagWriter, WriteSecret, item_converter, write_data
+from eliza_serializers.untyped import (
+    Envelope,
+    TagWriter,
+    WriteSecret,
+    item_converter,
+    scalar_writers,
+    write_data,
+)
 
 Write = Callable[[Any], Any]
 
@@ -43,6 +50,7 @@ class TypedWriter:
         self.write_secret = write_secret
         self.untyped = TagWriter(
             tags=tags,
+            scalars=scalar_writers(tags, envelope),
             plain=plain,
             envelope=envelope,
             typed=self.writer_for,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from eliza_serializers.errors import Segment, SerializationError, describe
+from eliza_serializers.moments import is_utc
 from eliza_serializers.plain import Plain
 from eliza_serializers.secret import Secret
 from eliza_serializers.tags import (
@@ -21,6 +25,8 @@ from eliza_serializers.tags import (
     Encode,
     Tag,
     TagTable,
+    as_it_is,
+    is_by_name,
     place_of,
 )
 
@@ -36,6 +42,9 @@ Envelope = Callable[[Tag, Any], Any]
 WriteSecret = Callable[[Secret[Any], Any, Encode], Any]
 """Write a secret, given the declared type of its value and the function that writes that."""
 
+ScalarWriters = Mapping[type, Callable[[Any], Any]]
+"""The functions that write values of some types under their tags, by exact class."""
+
 ReadSealed = Callable[[object, Any], Secret[Any]]
 """Make a secret of the data of a sealed one, given the declared type of its value."""
 
@@ -49,10 +58,11 @@ class TagWriter:
     """Turn a value into data of a format, tagging what the format does not carry by itself.
 
     A container that needs no tag is given back itself, not a copy. `envelope` puts data under its tag,
-    `write_secret` says what stands for a secret.
+    `write_secret` says what stands for a secret, `scalars` are the functions of `scalar_writers`.
     """
 
     tags: TagTable
+    scalars: ScalarWriters
     plain: Plain
     envelope: Envelope
     typed: WriterFor
@@ -65,6 +75,9 @@ class TagWriter:
 
     def _write(self, value: object, budget: int) -> Any:  # noqa: PLR0911 - one for each way to write
         kind = type(value)
+        write_scalar = self.scalars.get(kind)
+        if write_scalar is not None and budget > 0 and (data := write_scalar(value)) is not None:
+            return data
         if kind in self.plain.always:
             return value
         fits = self.plain.within.get(kind)
@@ -89,11 +102,12 @@ class TagWriter:
 
     def _write_list(self, items: Any, budget: int) -> list[Any]:
         written: list[Any] = items
-        always = self.plain.always
+        always, within = self.plain.always, self.plain.within
         index = 0
         try:
             for index, item in enumerate(items):
-                if type(item) in always:
+                kind = type(item)
+                if kind in always or (kind in within and within[kind](item)):
                     continue
                 data = self._write(item, budget)
                 if data is not item:
@@ -111,11 +125,12 @@ class TagWriter:
         elif TYPE_KEY in items:
             return self._tagged(OBJECT, items, budget)
         written: dict[Any, Any] = items
-        always = self.plain.always
+        always, within = self.plain.always, self.plain.within
         key = None
         try:
             for key, item in items.items():
-                if type(item) in always:
+                kind = type(item)
+                if kind in always or (kind in within and within[kind](item)):
                     continue
                 data = self._write(item, budget)
                 if data is not item:
@@ -133,7 +148,7 @@ class TagWriter:
 
     def _tagged(self, tag: Tag, value: Any, budget: int) -> Any:
         if tag.cls in _COLLECTIONS and self.plain.always.issuperset(map(type, value)):
-            return self.envelope(tag, write_data(tag, value, _as_it_is))
+            return self.envelope(tag, write_data(tag, value, as_it_is))
         encoders = (self._encoder(argument, budget) for argument in tag.arguments)
         return self.envelope(tag, write_data(tag, value, *encoders))
 
@@ -141,6 +156,32 @@ class TagWriter:
         if argument is Any:
             return lambda item, at: self._item(item, at, budget)
         return item_converter(self.typed(argument))
+
+
+def scalar_writers(tags: TagTable, envelope: Envelope) -> ScalarWriters:
+    """Give what writes the scalars that certainly come back the same, and never fail: in one call each.
+
+    That of moments gives None for those that are not in UTC.
+    """
+    found = {
+        cls: _scalar_writer(tag, envelope)
+        for cls, tag in tags.by_class.items()
+        if cls in _SCALARS or is_by_name(tag)
+    }
+    write_moment = _scalar_writer(tags.by_class[datetime], envelope)
+    return {**found, datetime: lambda moment: write_moment(moment) if is_utc(moment) else None}
+
+
+def _scalar_writer(tag: Tag, envelope: Envelope) -> Callable[[Any], Any]:
+    to_data = tag.to_data
+    return lambda value: envelope(tag, to_data(value))
+
+
+_SCALARS: Final = frozenset({bytes, date, timedelta, Decimal, UUID})
+
+
+def _unflagged_tags(reader: TagReader) -> Mapping[str, Tag]:
+    return {name: tag for (name, flag), tag in reader.tags.by_name.items() if flag is None}
 
 
 @frozen(kw_only=True)
@@ -154,24 +195,31 @@ class TagReader:
     typed: ReaderFor
     read_sealed: ReadSealed
     in_place: bool = False
+    _unflagged: Mapping[str, Tag] = field(init=False, default=Factory(_unflagged_tags, takes_self=True))
 
     def read(self, data: Any) -> Any:
         """Read one value; an unknown tag or malformed data raises `SerializationError` with its path."""
         kind = type(data)
         if kind is list:
-            found: Any = data if self.in_place else data.copy()
-            for index, item in enumerate(data):
-                if type(item) in _CONTAINERS:
-                    found[index] = self.item(item, index)
-            return found
+            return self._read_items(data, enumerate(data))
         if kind is not dict:
             return data
         if TYPE_KEY in data:
             return self.envelope(data)
+        return self._read_items(data, data.items())
+
+    def _read_items(self, data: Any, items: Iterable[tuple[Any, Any]]) -> Any:
         found = data if self.in_place else data.copy()
-        for key, item in data.items():
-            if type(item) in _CONTAINERS:
-                found[key] = self.item(item, key if type(key) is str else place_of(key))
+        place = None
+        try:
+            for place, item in items:
+                kind = type(item)
+                if kind is dict:
+                    found[place] = self.envelope(item) if TYPE_KEY in item else self.read(item)
+                elif kind is list:
+                    found[place] = self.read(item)
+        except SerializationError as error:
+            raise error.inside(place_of(place)) from None
         return found
 
     def item(self, data: Any, at: Segment | None) -> Any:
@@ -187,12 +235,16 @@ class TagReader:
 
     def envelope(self, data: dict[str, Any]) -> Any:
         """Read a tagged value."""
-        tag = self.tags.of_envelope(data)
-        if tag is SEALED:
-            return self.read_sealed(data[DATA_KEY], Any)
+        name = data[TYPE_KEY]
+        tag = self._unflagged.get(name) if type(name) is str and len(data) == 2 else None
+        if tag is None or DATA_KEY not in data:
+            tag = self.tags.of_envelope(data)
+        content = data[DATA_KEY]
         if not tag.arguments:
-            return tag.read(data[DATA_KEY])
-        return tag.read(data[DATA_KEY], *map(self._decoder, tag.arguments))
+            return self.read_sealed(content, Any) if tag is SEALED else tag.read(content)
+        if tag.cls in _COLLECTIONS and type(content) is list and _CONTAINERS.isdisjoint(map(type, content)):
+            return tag.read(content, as_it_is)
+        return tag.read(content, *map(self._decoder, tag.arguments))
 
     def _decoder(self, argument: Any) -> Decode:
         return self.item if argument is Any else item_converter(self.typed(argument))
@@ -208,10 +260,6 @@ def write_data(tag: Tag, value: object, *encode: Encode) -> Any:
         raise SerializationError(
             f"cannot write a {type(value).__name__}: {type(error).__name__}: {error}"
         ) from error
-
-
-def _as_it_is(item: Any, _at: Segment | None) -> Any:
-    return item
 
 
 def item_converter(convert: Callable[[Any], Any]) -> Encode:

@@ -39,7 +39,16 @@ async def far(opened: Open, proxy: FaultProxy, postgres_store: str) -> StateMana
     manager = await opened(url, snapshots=False, limits=Limits(busy_timeout_ms=500))
     await said(manager, "0")
     await said(manager, "1")
+    await until_told(manager)
     return manager
+
+
+async def until_told(manager: StateManager) -> None:
+    """Wait until the others have been told of what was written: nothing is under way to the server then."""
+    notices = manager.journal._database._notices  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while notices._sent_at is not None or notices._told != notices._position:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def texts(manager: StateManager) -> list[str]:
@@ -85,10 +94,12 @@ async def test_a_commit_whose_request_was_lost_is_refused(far: StateManager, pro
 
 
 async def test_a_connection_that_ended_while_idle_is_made_anew(far: StateManager, proxy: FaultProxy) -> None:
+    proxy.refuse()
     proxy.reset()
     async with asyncio.timeout(10):
         while proxy.open_connections:  # noqa: ASYNC110  # the proxy tells nobody
             await asyncio.sleep(0.001)
+    proxy.heal()
 
     await said(far, "2")
 

@@ -50,6 +50,7 @@ def planned(options: argparse.Namespace) -> Iterator[tuple[str, Settings]]:
                 workers=options.workers,
                 fault_pause_s=options.fault_pause,
                 pace_s=options.pace,
+                acknowledged=options.acknowledged if kind == "events" else 0,
             ),
         )
 
@@ -62,6 +63,9 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(SEED) if SEED else secrets.randbelow(1 << 31))
     parser.add_argument("--minutes", type=float, default=MINUTES, help="for all runs together")
     parser.add_argument("--seconds", type=float, help="for each run")
+    parser.add_argument(
+        "--acknowledged", type=int, default=0, help="for each run of events, until so many are acknowledged"
+    )
     parser.add_argument("--workers", type=int, default=4, help="how many processes")
     parser.add_argument("--fault-pause", type=float, default=2.0, help="mean seconds between two faults")
     parser.add_argument("--pace", type=float, default=0.01, help="mean seconds between operations of a lane")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +12,10 @@ from typing import Any, Final
 import attrs
 
 from tests.faults.engines import Strike
+from tests.faults.forked import Forked
 from tests.faults.plan import Fault
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE_S: Final = 90.0
-_LINE_BYTES: Final = 1 << 26
 
 
 class Stuck(Exception):
@@ -27,14 +23,15 @@ class Stuck(Exception):
 
 
 class Member:
-    """One process of a crew, over all its lives; `command` returns the arguments of a life."""
+    """One process of a crew, over all its lives, which run a module; `argument` returns that of a life."""
 
-    def __init__(self, name: str, folder: Path, command: Callable[[int], list[str]]) -> None:
+    def __init__(self, name: str, folder: Path, module: str, argument: Callable[[int], str]) -> None:
         self.name = name
         self.folder = folder
         self.lives = 0
-        self._command = command
-        self._process: asyncio.subprocess.Process | None = None
+        self._module = module
+        self._argument = argument
+        self._process: Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -45,45 +42,26 @@ class Member:
     async def start(self) -> None:
         """Begin the next life."""
         errors = self.folder / f"{self.name}.{self.lives}.errors"
-        with errors.open("wb") as stderr:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-W",
-                "error",
-                *self._command(self.lives),
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=stderr,
-                limit=_LINE_BYTES,
-                process_group=0,  # if this process dies, the kernel lets one that stands still go on, and end
-            )
+        self._process = await Forked.start(self._module, self._argument(self.lives), errors=errors)
         self.lives += 1
 
     async def kill(self) -> None:
         """End it at once, as the kernel would."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            await self._process.communicate()
-        self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            await process.kill()
 
     def stop(self, *, is_stopped: bool) -> None:
         """Let it stand still, or go on."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGSTOP if is_stopped else signal.SIGCONT)
+            self._process.send(signal.SIGSTOP if is_stopped else signal.SIGCONT)
 
     async def hear(self) -> str:
         """Return its next line; raises `Stuck`, with where it is, when none comes."""
         assert self._process is not None
-        assert self._process.stdout is not None
         try:
             async with asyncio.timeout(PATIENCE_S):
-                line = await self._process.stdout.readline()
+                line = await self._process.line()
         except TimeoutError:
             raise Stuck(f"{self.name} has said nothing for {PATIENCE_S} s:\n{await self._where()}") from None
         if not line.endswith(b"\n"):
@@ -93,14 +71,12 @@ class Member:
     def tell(self, line: str) -> None:
         """Write a line to it."""
         assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n".encode())
+        self._process.tell(line)
 
     def tell_no_more(self) -> None:
         """End its input."""
         assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._process.tell_no_more()
 
     async def ask(self, line: str) -> Any:
         """Write a line to it and return what it answers, from JSON."""
@@ -115,14 +91,14 @@ class Member:
                 ended = await self._process.wait()
         except TimeoutError:
             raise Stuck(f"{self.name} does not end:\n{await self._where()}") from None
+        self._process = None
         if ended:
             raise Stuck(f"{self.name} ended with {ended}:\n{self._errors()}")
 
     async def _where(self) -> str:
         """Return what it has written to standard error, with where each of its threads stands at last."""
         assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGUSR1)  # see `tests.faults.commands`
+        self._process.send(signal.SIGUSR1)  # see `tests.faults.commands`
         await asyncio.sleep(1)
         return self._errors()
 

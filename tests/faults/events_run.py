@@ -14,7 +14,7 @@ from eliza_state.manager import StateManager
 from tests.faults import checking
 from tests.faults.crew import Crew, Member, Stuck
 from tests.faults.engines import ENGINES, Engine
-from tests.faults.history import History, read_history, worker_name
+from tests.faults.history import Count, History, read_history, worker_name
 from tests.faults.leaks import growth_bytes
 from tests.faults.ledger import modules
 from tests.faults.run import Outcome, Settings, striking
@@ -23,12 +23,14 @@ GROWTH_BYTES: Final = 24 * 2**20
 GROWTH_BYTES_EACH: Final = 400
 """How much memory may grow in the second half of a run: so much, and so much for each record of it."""
 
+_LOOK_S: Final = 0.5
+
 
 def members(settings: Settings, engine: Engine) -> list[Member]:
     """Return the workers, not started."""
 
-    def command(worker: int) -> Callable[[int], list[str]]:
-        def of(life: int) -> list[str]:
+    def argument(worker: int) -> Callable[[int], str]:
+        def of(life: int) -> str:
             orders = {
                 "url": engine.url,
                 "seed": settings.seed,
@@ -38,12 +40,15 @@ def members(settings: Settings, engine: Engine) -> list[Member]:
                 "snapshots": engine.snapshots,
                 "pace_s": settings.pace_s,
             }
-            return ["-m", "tests.faults.worker", json.dumps(orders)]
+            return json.dumps(orders)
 
         return of
 
     names = map(worker_name, range(settings.workers))
-    return [Member(name, engine.folder, command(worker)) for worker, name in enumerate(names)]
+    return [
+        Member(name, engine.folder, "tests.faults.worker", argument(worker))
+        for worker, name in enumerate(names)
+    ]
 
 
 async def run_events(settings: Settings, folder: Path) -> Outcome:
@@ -56,7 +61,7 @@ async def run_events(settings: Settings, folder: Path) -> Outcome:
             async with crew:
                 await crew.ready()
                 async with striking(settings, {**engine.strikes, "processes": crew.strikes}, struck):
-                    await asyncio.sleep(settings.seconds)
+                    await _run_out(settings, folder)
                 reports = await _concluded(crew, engine, outcome)
             outcome.findings += [f"connected still: {what}" for what in await engine.left_connections()]
             records = await _records(engine)
@@ -66,6 +71,16 @@ async def run_events(settings: Settings, folder: Path) -> Outcome:
         outcome.findings += map(str, stuck.exceptions)
     outcome.take(struck)
     return outcome
+
+
+async def _run_out(settings: Settings, folder: Path) -> None:
+    """Return when the run has taken its time, or so many events are acknowledged as it is to have."""
+    if not settings.acknowledged:
+        await asyncio.sleep(settings.seconds)
+        return
+    count = Count(folder, workers=settings.workers)
+    while count.acknowledged() < settings.acknowledged:  # noqa: ASYNC110  # the workers write it down alone
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _concluded(crew: Crew, engine: Engine, outcome: Outcome) -> dict[str, Any]:

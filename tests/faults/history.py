@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import attrs
 
-from tests.faults.notes import lives, read_notes
+from tests.faults.notes import lives, read_further, read_notes
 
 STARTED = "started"
 DONE = "done"
@@ -93,3 +94,20 @@ def read_history(folder: Path, worker: int) -> History:
     for file in lives(folder, worker_name(worker)):
         history.take(read_notes(file))
     return history
+
+
+class Count:
+    """How many events the workers of a folder have been told to be stored, counted while they run."""
+
+    def __init__(self, folder: Path, *, workers: int) -> None:
+        self._folder = folder
+        self._names = list(map(worker_name, range(workers)))
+        self._read_bytes: dict[Path, int] = {}
+        self._acknowledged = 0
+
+    def acknowledged(self) -> int:
+        """Return it, as far as it is noted."""
+        for file in itertools.chain(*(lives(self._folder, name) for name in self._names)):
+            notes, self._read_bytes[file] = read_further(file, after_bytes=self._read_bytes.get(file, 0))
+            self._acknowledged += sum(len(rest[2]) for kind, *rest in notes if kind == DONE)
+        return self._acknowledged

@@ -21,8 +21,8 @@ from tests.faults.run import Outcome, Settings, striking
 def _members(settings: Settings, engine: Engine) -> list[Member]:
     started_s = time.monotonic()
 
-    def command(worker: int) -> Callable[[int], list[str]]:
-        def of(life: int) -> list[str]:
+    def argument(worker: int) -> Callable[[int], str]:
+        def of(life: int) -> str:
             orders = {
                 "layers": engine.layers,
                 "is_layered": engine.has_cache,
@@ -32,12 +32,15 @@ def _members(settings: Settings, engine: Engine) -> list[Member]:
                 "folder": str(engine.folder),
                 "started_s": started_s,
             }
-            return ["-m", "tests.faults.keys_worker", json.dumps(orders)]
+            return json.dumps(orders)
 
         return of
 
     names = map(keys_name, range(settings.workers))
-    return [Member(name, engine.folder, command(worker)) for worker, name in enumerate(names)]
+    return [
+        Member(name, engine.folder, "tests.faults.keys_worker", argument(worker))
+        for worker, name in enumerate(names)
+    ]
 
 
 async def run_keys(settings: Settings, folder: Path) -> Outcome:

@@ -1,7 +1,5 @@
 """A process whose clients read, compare and set, and delete the same few keys as those of others.
 
-    python -m tests.faults.keys_worker '{"layers": …}'
-
 It obeys `rest` and `close`, as `tests.faults.worker` does. Which keys it works on is told by the clock, so
 that all processes meet at the same ones and no key's history grows long.
 """
@@ -13,7 +11,6 @@ import contextlib
 import itertools
 import json
 import random
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -169,5 +166,6 @@ async def main(orders: Orders) -> None:
     answer(json.dumps(Footprint.taken().left_since(before)))
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Orders(**json.loads(sys.argv[1]))))
+def run(argument: str) -> None:
+    """Do what the orders say, given as JSON."""
+    asyncio.run(main(Orders(**json.loads(argument))))

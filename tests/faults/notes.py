@@ -38,6 +38,14 @@ def read_notes(file: Path) -> Iterator[list[Any]]:
                 yield json.loads(line)
 
 
+def read_further(file: Path, *, after_bytes: int) -> tuple[list[list[Any]], int]:
+    """Return the notes behind so many bytes of a file, and up to which byte it has been read."""
+    with file.open("rb") as lines:
+        lines.seek(after_bytes)
+        whole = lines.read().rpartition(b"\n")[0]
+    return [json.loads(line) for line in whole.splitlines()], after_bytes + len(whole) + bool(whole)
+
+
 def lives(folder: Path, name: str) -> list[Path]:
     """Return the files of a process, one for each time that it was started, in their order."""
     return sorted(folder.glob(f"{name}.*.notes"), key=lambda file: int(file.name.split(".")[-2]))

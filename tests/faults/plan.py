@@ -27,13 +27,17 @@ class Fault:
 
 
 def faults(seed: int, *, subject: str, kinds: Sequence[str], pause_s: float) -> Iterator[Fault]:
-    """Yield a subject's faults for ever; `pause_s` is the mean time between two of them."""
+    """Yield a subject's faults for ever; `pause_s` is the mean time between two of them.
+
+    Each kind comes once before any comes again, in another order each time: a short run has many of them.
+    """
     dice = random.Random(f"{seed}:{subject}")
     while True:
-        yield Fault(
-            subject,
-            dice.choice(kinds),
-            pause_s=round(min(dice.expovariate(1 / pause_s), 4 * pause_s), 4),
-            length_s=round(min(0.02 + dice.expovariate(1 / 0.4), 2.0), 4),
-            choice=dice.randrange(1 << 16),
-        )
+        for kind in dice.sample(kinds, len(kinds)):
+            yield Fault(
+                subject,
+                kind,
+                pause_s=round(min(dice.expovariate(1 / pause_s), 4 * pause_s), 4),
+                length_s=round(min(0.02 + dice.expovariate(1 / 0.4), 2.0), 4),
+                choice=dice.randrange(1 << 16),
+            )

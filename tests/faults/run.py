@@ -17,7 +17,10 @@ from tests.faults.plan import faults
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a run is made of; `pace_s` is the mean pause between two operations of a lane of a worker."""
+    """What a run is made of; `pace_s` is the mean pause between two operations of a lane of a worker.
+
+    A run of events takes `seconds`, or as long as it takes until so many are `acknowledged`.
+    """
 
     engine: str
     seed: int
@@ -25,6 +28,17 @@ class Settings:
     workers: int = 4
     fault_pause_s: float = 1.0
     pace_s: float = 0.0
+    acknowledged: int = 0
+
+    @property
+    def length(self) -> str:
+        """How long it takes, for people."""
+        return f"{self.acknowledged:,} acknowledged" if self.acknowledged else f"{self.seconds:g} s"
+
+    @property
+    def option(self) -> str:
+        """What says so on the command line."""
+        return f"--acknowledged {self.acknowledged}" if self.acknowledged else f"--seconds {self.seconds:g}"
 
 
 @attrs.define
@@ -41,13 +55,13 @@ class Outcome:
         """Return it as text, with how to run it again where something was found."""
         settings = self.settings
         figures = ", ".join(f"{name}: {value}" for name, value in self.figures.items())
-        lines = [f"{self.kind} on {settings.engine}, seed {settings.seed}, {settings.seconds:g} s: {figures}"]
+        lines = [f"{self.kind} on {settings.engine}, seed {settings.seed}, {settings.length}: {figures}"]
         if self.findings:
             lines += self.findings[:20]
             lines.append(f"{len(self.findings)} findings; histories and stores are in {self.folder}; again:")
             lines.append(
                 f"  python -m tests.faults --kind {self.kind} --engine {settings.engine}"
-                f" --seed {settings.seed} --seconds {settings.seconds:g} --workers {settings.workers}"
+                f" --seed {settings.seed} {settings.option} --workers {settings.workers}"
                 f" --fault-pause {settings.fault_pause_s:g} --pace {settings.pace_s:g}"
             )
         return "\n".join(lines)

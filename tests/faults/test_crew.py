@@ -10,24 +10,12 @@ import pytest
 from tests.faults.commands import ORPHANED
 from tests.faults.crew import Crew, Member, Stuck
 from tests.faults.plan import Fault
+from tests.faults.puppet import ECHO
 from tests.servers import runs
 
-ECHO = """
-import asyncio
-from tests.faults.commands import Commands, answer
 
-async def main():
-    commands = Commands()
-    answer("ready")
-    while (line := await commands.next()) != "close":
-        answer(line)
-
-asyncio.run(main())
-"""
-
-
-def member(name: str, folder: Path, program: str = ECHO) -> Member:
-    return Member(name, folder, lambda _life: ["-c", program])
+def member(name: str, folder: Path, argument: str = ECHO) -> Member:
+    return Member(name, folder, "tests.faults.puppet", lambda _life: argument)
 
 
 @pytest.fixture
@@ -82,13 +70,13 @@ async def test_none_is_left_when_the_crew_is(tmp_path: Path) -> None:
 
 
 async def test_one_that_ends_by_itself_is_told_with_its_last_words(tmp_path: Path) -> None:
-    async with Crew([member("rash", tmp_path, "raise SystemExit('no more')")]) as crew:
+    async with Crew([member("rash", tmp_path, "no more")]) as crew:
         with pytest.raises(Stuck, match="no more"):
             await crew.members[0].hear()
 
 
 async def test_a_traceback_is_a_complaint(tmp_path: Path) -> None:
-    async with Crew([member("broken", tmp_path, "1 / 0")]) as crew:
+    async with Crew([member("broken", tmp_path, "")]) as crew:
         with pytest.raises(Stuck, match="has ended"):
             await crew.members[0].hear()
 

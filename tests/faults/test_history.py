@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults.history import DONE, FAILED, STARTED, Answer, Operation, read_history
+from tests.faults.history import DONE, FAILED, STARTED, Answer, Count, Operation, read_history
 from tests.faults.notes import Notes, lives, read_notes
 
 
@@ -55,3 +55,13 @@ def test_an_operation_without_an_answer_is_not_over(tmp_path: Path) -> None:
 
     assert not operation.is_over
     assert not operation.is_done
+
+
+def test_acknowledged_events_are_counted_while_they_are_noted(tmp_path: Path) -> None:
+    count = Count(tmp_path, workers=2)
+    noted(tmp_path / "worker-0.0.notes", [STARTED, 0, 1.0], [DONE, 0, 2.0, [[1, 1, False], [2, 2, False]]])
+    before = count.acknowledged()
+    noted(tmp_path / "worker-0.0.notes", [DONE, 4, 3.0, [[3, 3, False]]])
+    noted(tmp_path / "worker-1.3.notes", [DONE, 0, 3.0, [[4, 1, False]]])
+
+    assert (2, 4) == (before, count.acknowledged())

@@ -1,7 +1,5 @@
 """A process that dispatches numbered operations to a store until it is told to rest, or is killed.
 
-    python -m tests.faults.worker '{"url": …}'
-
 It obeys lines on its input: `rest` (end what is under way), `report FILE` (take in what others wrote and
 tell the state of every scope that the file names), `close`. It answers each with a line on its output, and
 ends when its input does.
@@ -190,5 +188,6 @@ async def main(orders: Orders) -> None:
     answer(json.dumps(Footprint.taken().left_since(before)))
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Orders(**json.loads(sys.argv[1]))))
+def run(argument: str) -> None:
+    """Do what the orders say, given as JSON."""
+    asyncio.run(main(Orders(**json.loads(argument))))

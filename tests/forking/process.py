@@ -28,15 +28,21 @@ IMPORTED: Final = (
     "eliza_modules.conversation",
     "eliza_modules.run",
     "eliza_modules.workspace",
+    "eliza_state.archive.returning",
+    "eliza_state.archive.storing",
     "eliza_state.backup",
     "eliza_state.cleanup",
     "eliza_state.cli.application",
     "eliza_state.debugger",
     "eliza_state.feed.postgresql",
+    "eliza_state.feed.redis",
+    "eliza_state.feed.sqlite",
     "eliza_state.followers",
     "eliza_state.health",
     "eliza_state.journal.databases.claims",
+    "eliza_state.journal.file_claims",
     "eliza_state.portal",
+    "eliza_state.snapshot_places",
     "eliza_state.storage.layered",
     "eliza_state.storage.redis",
     "eliza_state.storage.sql",
@@ -109,8 +115,9 @@ class Process:
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it ends just now
+            if self.poll() is None:
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once."""

@@ -119,3 +119,22 @@ def test_a_value_that_is_not_told_is_read_back(value: object, reason: str):
 
     with pytest.raises(SerializationError, match=reason):
         serializer.encode({"a": (value, UUID(int=7))})
+
+
+@pytest.mark.parametrize("levels", [50, 120, 198])
+def test_a_tagged_value_far_down_comes_back(levels: int):
+    value: Any = UUID(int=7)
+    for _ in range(levels):
+        value = [value]
+    serializer = JsonSerializer()
+
+    assert value == serializer.decode(serializer.encode(value))
+
+
+def test_tuples_whose_envelopes_pass_the_depth_are_refused():
+    value: Any = ()
+    for _ in range(120):
+        value = (value,)
+
+    with pytest.raises(SerializationError, match="nested too deeply"):
+        JsonSerializer().encode(value)

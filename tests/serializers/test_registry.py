@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import metadata
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -32,7 +33,7 @@ def announce(monkeypatch: pytest.MonkeyPatch) -> Any:
             asked.append(1)
             return [EntryPoint(name, value, group) for name, value in points]
 
-        monkeypatch.setattr(registry, "entry_points", entry_points)
+        monkeypatch.setattr(metadata, "entry_points", entry_points)
         return asked
 
     return announced

@@ -15,7 +15,8 @@ from eliza_state.indexes import collections_of, entries
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from eliza_state.query.facts import Facts
-from eliza_state.query.index_file import LABELS, SUFFIX, TABLES, IndexFile, Layout, Session
+from eliza_state.query.index_file import LABELS, SUFFIX, TABLES, IndexFile, Session
+from eliza_state.query.index_layout import Layout
 from eliza_state.query.tracked import Columns
 
 INDEXES: Final = "indexes"

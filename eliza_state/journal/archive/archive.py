@@ -59,7 +59,7 @@ class JournalArchive:
         self.writing = writing
         self.blocks = Blocks(segments, epoch=epoch)
         self.records = AllRecords(interning, self.blocks)
-        self._generation = self._seen = 0
+        self._generation = 0
         self._live: set[int] = set()
 
     def reading(self) -> AbstractContextManager[Connection]:
@@ -70,19 +70,11 @@ class JournalArchive:
         """Return what a function finds by a connection; it is asked again where something has moved."""
         for _ in range(_TRIES - 1):
             with contextlib.suppress(SegmentGone), self.reading() as connection:
-                found = look(connection)
-                if self._is_settled(connection):
+                found, is_settled = self.records.at_one_time(connection, look)
+                if is_settled:
                     return found
         with self.reading() as connection:
             return look(connection)
-
-    def _is_settled(self, connection: Connection) -> bool:
-        """Tell whether all that was read over a connection was there at one time."""
-        if self.database.is_local:  # one transaction, which sees what was there when it began
-            return True
-        generation, seen = rows.generation(connection), self._seen
-        self._seen = generation
-        return not generation or generation == seen
 
     def tables(self, path: Path) -> Merging:
         """Return what reads the records of a scope that the tables have."""
@@ -138,19 +130,6 @@ class JournalArchive:
         if held:
             raise InArchive([self.interning.path_of(connection, scope) for scope in sorted(held)])
         self._live |= new
-
-    def with_archived(
-        self, connection: Connection, in_tables: list[Record], *, after: int, until: int
-    ) -> list[Record]:
-        """Return the records with `after < position <= until`, given those of them that the tables have."""
-        if len(in_tables) == until - after or not rows.generation(connection):
-            return in_tables
-        found = {record.position: record for record in in_tables}
-        for row in rows.within(connection, after=after, until=until):
-            for record in self.records.block(connection, row).records:
-                if after < record.position <= until:
-                    found.setdefault(record.position, record)
-        return [found[position] for position in sorted(found)]
 
     # For anyone
 

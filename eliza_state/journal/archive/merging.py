@@ -43,7 +43,7 @@ class _Moved(Exception):
 
 @attrs.define
 class _Step:
-    """What one step reads: the records with `first < position <= last`, and the archive as it begins.
+    """What one step reads: the records with `first < position <= last`, and the archive's generation.
 
     `page` is how many of the tables' records it takes at most, `chain` are the integers of the path and of
     those above it.
@@ -99,8 +99,8 @@ class Merging:
         raise AssertionError("the last attempt returns or raises")
 
     def _begin(self, after: int, until: int, page: int, span: int) -> _Step:
+        generation = self.records.seen  # it is asked for in the end
         with self.reading() as connection:
-            generation = rows.generation(connection)
             chain = self.records.chain(connection, self.path)
             step = _Step(after, until, page, generation, chain)
             is_merged = generation and not self.tables_only
@@ -120,12 +120,12 @@ class Merging:
                 step.first = in_tables[-1].position - 1
             else:
                 step.last = in_tables[-1].position
-        if self.tables_only or not step.generation:
-            return in_tables
         found = {record.position: record for record in in_tables}
+        is_all = self.tables_only or not step.generation or self._is_complete(step, found)
         with self.reading() as connection:
-            reaching = [] if self._is_complete(step, found) else self._reaching(connection, step)
-            if rows.generation(connection) != step.generation:
+            reaching = [] if is_all else self._reaching(connection, step)
+            self.records.seen = rows.generation(connection)
+            if self.records.seen != step.generation:
                 raise _Moved
             self._add(connection, reaching, step, found)
         if len(found) == len(in_tables):
@@ -201,7 +201,7 @@ class Merging:
     # The tables
 
     def _tables(self, step: _Step) -> Iterator[Record]:
-        """Yield what the tables have of a step's range; raises `_Moved` once that may lack something."""
+        """Yield what the tables have of a step's range."""
         first, last = step.first, step.last
         if not self.path.steps:
             return self._pages("position", "FROM record WHERE 1 = ?", (1, first, last), step)
@@ -229,8 +229,6 @@ class Merging:
             with self.reading() as connection:
                 found = connection.exec_driver_sql(query, (owner, after, last)).all()
                 records = [self.records.record(connection, row[1:]) for row in found]
-                if rows.generation(connection) != step.generation:
-                    raise _Moved
             yield from records
             if len(found) < page:
                 return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
+import attrs
 from sqlalchemy import Connection
 
 from eliza_state.change import Record
@@ -20,7 +21,17 @@ from eliza_state.journal.interning import Interning
 from eliza_state.journal.records import Records
 from eliza_state.path import Path
 
+T = TypeVar("T")
+
 _LAST_BEFORE: Final = "SELECT position FROM record WHERE position <= ? ORDER BY position DESC LIMIT 1"
+
+
+@attrs.define
+class _Assumed:
+    """A generation that is taken for today's, and whether anything came to depend on it."""
+
+    generation: int
+    was_asked: bool = False
 
 
 class AllRecords(Records):
@@ -34,6 +45,34 @@ class AllRecords(Records):
         super().__init__(interning)
         self._interning = interning
         self._blocks = blocks
+        self._assumed: dict[Connection, _Assumed] = {}
+        self.seen = 0
+        """The generation of the archive when it was last asked for."""
+
+    # The archive's generation
+
+    def at_one_time(self, connection: Connection, look: Callable[[Connection], T]) -> tuple[T, bool]:
+        """Return what a function finds by a connection, and whether the archive did not change meanwhile.
+
+        Until it is done the generation that was seen last counts as today's: so it is asked for once, in the
+        end, and not at all where nothing that was found depends on it.
+        """
+        assumed = self._assumed[connection] = _Assumed(self.seen)
+        try:
+            found = look(connection)
+        finally:
+            del self._assumed[connection]
+        if assumed.was_asked:
+            self.seen = rows.generation(connection)
+        return found, not assumed.was_asked or assumed.generation == self.seen
+
+    def generation(self, connection: Connection) -> int:
+        """Return how often the archive has changed, or, within `at_one_time`, what that is assumed to be."""
+        assumed = self._assumed.get(connection)
+        if assumed is None:
+            return rows.generation(connection)
+        assumed.was_asked = True
+        return assumed.generation
 
     # Blocks
 
@@ -62,7 +101,7 @@ class AllRecords(Records):
     def archived_scope(self, connection: Connection, path: Path) -> Path | None:
         """Return the scope in the archive that a scope is or is below, the highest; `None` if none."""
         scopes = self.chain(connection, path)
-        if not scopes or not rows.generation(connection):
+        if not scopes or not self.generation(connection):
             return None
         held = rows.held(connection, scopes)
         found = next((scope for scope in scopes if scope in held), None)
@@ -70,7 +109,7 @@ class AllRecords(Records):
 
     def state(self, connection: Connection, path: Path) -> bytes | None:
         """Return the final state that was archived for a scope; `None` if there is none."""
-        if not rows.generation(connection):
+        if not self.generation(connection):
             return None
         for row in reversed(self.holding(connection, path)):
             found = self.block(connection, row).states.get(path.encode())
@@ -82,7 +121,7 @@ class AllRecords(Records):
 
     def find(self, connection: Connection, path: Path, key: bytes) -> Record | None:
         found = super().find(connection, path, key)
-        if found is not None or not rows.generation(connection):
+        if found is not None or not self.generation(connection):
             return found
         for row in self.holding(connection, path):
             if ids.may_hold(rows.ids(connection, row), row.records, path, key):
@@ -102,7 +141,7 @@ class AllRecords(Records):
     ) -> Iterator[tuple[BlockRow, Record]]:
         """Yield those of the records at these positions that are in the archive, each with its block."""
         wanted = set(positions)
-        if not wanted or not rows.generation(connection):
+        if not wanted or not self.generation(connection):
             return
         reached = rows.within(connection, after=min(wanted) - 1, until=max(wanted))
         # What was read a moment ago is the likeliest to hold them.
@@ -121,14 +160,14 @@ class AllRecords(Records):
         """Return the version of the last record addressed to a path, wherever it is; 0 if there is none."""
         path_id = self._interning.find_path(connection, path)
         newest = 0 if path_id is None else self.newest_version(connection, path_id)
-        if not rows.generation(connection):
+        if not self.generation(connection):
             return newest
         own = self._own_in(connection, path, self.holding(connection, path), until=None)
         return max(newest, next((record.version for record in own), 0))
 
     def facts(self, connection: Connection, path: Path, *, until: int) -> ScopeFacts:
         found = super().facts(connection, path, until=until)
-        if not rows.generation(connection):
+        if not self.generation(connection):
             return found
         archived = self._archived_facts(connection, path, until=until)
         position, at_us = self._last_below(connection, path, until=until)
@@ -198,7 +237,7 @@ class AllRecords(Records):
     def position_at(self, connection: Connection, at_us: int) -> int:
         # By the tables alone: the place before the first record there that is later.
         bound = super().position_at(connection, at_us)
-        if not rows.generation(connection):
+        if not self.generation(connection):
             return bound
         best = int(connection.exec_driver_sql(_LAST_BEFORE, (bound,)).scalar() or 0)
         for row in rows.within(connection, after=best, until=bound):

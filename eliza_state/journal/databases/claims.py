@@ -10,9 +10,10 @@ from typing import Any, Final
 import psycopg
 from sqlalchemy import URL, Connection, Engine
 
+from eliza_state.errors import StoreError
 from eliza_state.journal.claims import Claims
-from eliza_state.journal.databases.connecting import engine_of, is_cut
-from eliza_state.journal.databases.postgresql import answer_within_ms, lock_key
+from eliza_state.journal.databases.connecting import answer_within_ms, engine_of, is_cut
+from eliza_state.journal.databases.names import lock_key
 from eliza_state.servers import Translation, in_store, schema_of
 
 # A lock's number is there in two halves (https://www.postgresql.org/docs/current/view-pg-locks.html).
@@ -46,8 +47,8 @@ class PostgresqlClaims(Claims):
             if name in self._held:
                 return False
             (is_free,) = driver.execute("SELECT pg_try_advisory_lock(%s)", [self._key(name)]).fetchone()
-        if is_free:
-            self._held.add(name)
+            if is_free:
+                self._held.add(name)
         return bool(is_free)
 
     def release(self, name: str) -> None:
@@ -56,7 +57,7 @@ class PostgresqlClaims(Claims):
         with self._session() as driver:
             if name in self._held:
                 driver.execute("SELECT pg_advisory_unlock(%s)", [self._key(name)])
-        self._held.discard(name)
+                self._held.discard(name)
 
     def taken(self, names: Iterable[str]) -> set[str]:
         with self._session() as driver:
@@ -93,8 +94,19 @@ class PostgresqlClaims(Claims):
         )
         return self._engine.connect()
 
+    def rest(self) -> None:
+        """Give the connection back where nothing is held; the next claim makes a new one."""
+        with self._lock:
+            if not self._held:
+                self._drop()
+
     def close(self) -> None:
         with self._lock:
+            if self._connection is not None and self._held:
+                # A session's end is noticed some time after its connection is closed.
+                driver: Any = self._connection.connection.driver_connection
+                with contextlib.suppress(psycopg.Error):
+                    driver.execute("SELECT pg_advisory_unlock_all()")
             self._drop()
 
     def _drop(self) -> None:
@@ -107,3 +119,24 @@ class PostgresqlClaims(Claims):
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+
+class ServerLease:
+    """The right to a chore, as a claim; there is a connection only while one is held."""
+
+    def __init__(self, claims: PostgresqlClaims, name: str) -> None:
+        self._claims = claims
+        self._name = f"chore {name}"
+
+    def take(self) -> bool:
+        """Take it, without waiting for who has it; `StoreError` where the server does not answer."""
+        try:
+            return self._claims.take(self._name)
+        finally:
+            self._claims.rest()
+
+    def release(self) -> None:
+        """Give it back; who asks after that finds it free. Twice does nothing."""
+        with contextlib.suppress(StoreError):  # with its connection, it is lost
+            self._claims.release(self._name)
+        self._claims.rest()

@@ -13,9 +13,15 @@ from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 
+from eliza_state.errors import StoreError
+
 RV = TypeVar("RV")
 
+ANSWER_WITHIN_MS: Final = 10_000
+
 _LEAST_CONNECT_S: Final = 2  # libpq takes no less
+# On a machine with more to do than it can, a process may get no turn for a second.
+_LEAST_PAUSE_S: Final = 3
 _GRACE_S: Final = 1  # the server's own timeouts say more
 
 
@@ -48,6 +54,18 @@ class BoundedConnection(psycopg.Connection[Any]):
                 raise psycopg.OperationalError(f"the server has not answered for {self.answer_within_s:g} s")
 
 
+def answer_within_ms(url: URL) -> int:
+    """Return how long an answer is waited for; `StoreError` where the URL gives what is no such number."""
+    given = url.query.get("answer_within_ms", str(ANSWER_WITHIN_MS))
+    try:
+        number = int(str(given))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise StoreError(f"answer_within_ms is a number of milliseconds from 1, got {given!r}")
+    return number
+
+
 def engine_of(
     url: URL, *, name: str, read_only: bool, lock_timeout_s: float, answer_within_s: float, connections: int
 ) -> Engine:
@@ -61,7 +79,7 @@ def engine_of(
         "lock_timeout": f"{lock_timeout_s * 1_000:.0f}",
         "statement_timeout": timeout_ms,
         # A client that is gone without a word must not keep a lock from others.
-        "idle_in_transaction_session_timeout": f"{max(lock_timeout_s, 1) * 1_000:.0f}",
+        "idle_in_transaction_session_timeout": f"{max(lock_timeout_s, _LEAST_PAUSE_S) * 1_000:.0f}",
         "default_transaction_read_only": "on" if read_only else "off",
         **_keepalives("tcp_keepalives_", bound_s),
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
@@ -28,14 +29,15 @@ LAST: Final = "SELECT position, recorded_at_us FROM record ORDER BY position DES
 
 
 class Found(NamedTuple):
-    """Where a transaction begins: the last record's position and time, and those after a position.
+    """Where a transaction begins: the last record's position and time, and who was written to by then.
 
-    `generation` counts the changes of the archive, where that costs nothing to tell.
+    `reached` tells how many of the table's records after a position are addressed to which paths, by their
+    integers. `generation` counts the changes of the archive, where that costs nothing to tell.
     """
 
     head: int
     last_us: int
-    newer: Sequence[Row] = ()
+    reached: Mapping[int, int] = MappingProxyType({})
     generation: int | None = None
 
 
@@ -65,11 +67,20 @@ class Database(abc.ABC):
     def appending(
         self, purpose: str, *, after: int | None = None
     ) -> AbstractContextManager[tuple[Connection, Found]]:
-        """Do what `writing` does, and tell where the transaction begins; `newer` where `after` is given."""
+        """Do what `writing` does, and tell where the transaction begins; `reached` where `after` is given."""
 
     @abc.abstractmethod
     def store(self, connection: Connection, rows: Sequence[Row], below: Below) -> None:
         """Insert records and what finds them from above. Raises `Taken`."""
+
+    @abc.abstractmethod
+    def store_last(
+        self, connection: Connection, rows: Sequence[Row], below: Below, *, after: int
+    ) -> Sequence[Row]:
+        """Do what `store` does as the last thing of the transaction, which it may commit.
+
+        Returns the records between a position and those stored, as far as the table has them.
+        """
 
     def prepare(self, connection: Connection) -> None:  # noqa: B027  # a file needs nothing
         """Make what must be there before the tables are."""
@@ -81,6 +92,10 @@ class Database(abc.ABC):
         generation: then nothing was stored.
         """
         return False
+
+    def tell(self) -> float | None:
+        """Tell others what was appended; see `Journal.tell`."""
+        return None
 
     @property
     def is_holding(self) -> bool:

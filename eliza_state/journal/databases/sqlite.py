@@ -26,7 +26,8 @@ _CHECKPOINT_BYTES: Final = 4_000_000
 _COMMIT_BYTES: Final = 16_000
 _ROW_BYTES: Final = 1_300
 
-_NEWER: Final = f"SELECT {ROW} FROM record WHERE position > ? ORDER BY position"  # noqa: S608  # constants only
+_REACHED: Final = "SELECT path, count(*) FROM record WHERE position > ? GROUP BY path"
+_NEWER: Final = f"SELECT {ROW} FROM record WHERE position > ? AND position < ? ORDER BY position"  # noqa: S608  # constants only
 _INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_BELOW: Final = "INSERT INTO below VALUES (?, ?)"
 
@@ -75,8 +76,8 @@ class SqliteDatabase(Database):
             with contextlib.closing(_cursor(connection)) as cursor:
                 head, last_us = cursor.execute(LAST).fetchone() or (0, 0)
                 is_behind = after is not None and after < head
-                newer = cursor.execute(_NEWER, (after,)).fetchall() if is_behind else ()
-            yield connection, Found(head, last_us, newer)
+                reached = dict(cursor.execute(_REACHED, (after,))) if is_behind else {}
+            yield connection, Found(head, last_us, reached)
 
     def store(self, connection: Connection, rows: Sequence[Row], below: Below) -> None:
         with contextlib.closing(_cursor(connection)) as cursor:
@@ -87,6 +88,17 @@ class SqliteDatabase(Database):
             if below:
                 cursor.executemany(_INSERT_BELOW, below)
         self._unchecked_bytes += _COMMIT_BYTES + sum(len(row[5]) + _ROW_BYTES for row in rows)
+
+    def store_last(
+        self, connection: Connection, rows: Sequence[Row], below: Below, *, after: int
+    ) -> Sequence[Row]:
+        self.store(connection, rows, below)
+        first = rows[0][0]
+        if first == after + 1:
+            return ()
+        with contextlib.closing(_cursor(connection)) as cursor:
+            newer: list[Row] = cursor.execute(_NEWER, (after, first)).fetchall()
+        return newer
 
     # The files
 

@@ -29,6 +29,8 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
     A copy is used until it is `max_age_ms` old. A key whose copy could not be written is not read from the
     cache before it is repaired with what `home` says then, which begins as soon as the cache answers again.
     `keeps_own` says that keys may live in the cache and nowhere below; they are read whatever their copies.
+    While it is left alone, whether it answers again is tried by nobody who waits for copies: only for keys
+    that may live nowhere else.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
         self._home = home
         self._repairs = Repairs()
         self._repairing: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._is_closed = False
         self._trusted_from_ms = 0
 
@@ -67,6 +70,8 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
         if not asked:
             return {}
         self._repair_soon()
+        if self._is_left_alone(asked):
+            return None
         try:
             copies = await self.call(self.backend.read_copies(asked))
         except DamagedValue as error:
@@ -100,9 +105,30 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
             return False
         return copy.entry.value is GONE or copy.entry.is_live(now_ms)
 
+    def _is_left_alone(self, keys: Sequence[str]) -> bool:
+        """Tell whether to do without the cache for now, and see to it that it is asked again in time."""
+        if self.breaker.is_closed or self.keeps_own:
+            return False
+        self._skipped += 1
+        loop = asyncio.get_running_loop()
+        task = self._asking
+        is_asked = task is not None and not task.done() and task.get_loop() is loop
+        if self.breaker.permits and not is_asked and not self._is_closed:
+            self._asking = loop.create_task(self._ask(keys))
+        return True
+
+    async def _ask(self, keys: Sequence[str]) -> None:
+        try:
+            await self.call(self.backend.read_copies(keys))
+        except (StoreError, DamagedValue) as error:
+            _logger.debug("%s was asked whether it answers again: %s", self.name, error)
+
     async def tell(self, writes: Sequence[Write[bytes]]) -> None:
         """Write copies of what was stored at home and announce it; what cannot be told is repaired later."""
         keys = [write.key for write in writes]
+        if self._is_left_alone(keys):
+            self.distrust(keys)
+            return
         try:
             await self.call(self.backend.write_copies(writes, max_age_ms=self.max_age_ms, announce=True))
         except StoreError as error:
@@ -192,10 +218,10 @@ class CacheLayer(Layer[CacheBackend[bytes]]):
     async def close(self) -> None:
         """Try once to repair what can be repaired, say how much is left, and close the backend."""
         self._is_closed = True
-        task = self._repairing
-        if task is not None and task.get_loop() is asyncio.get_running_loop():
-            task.cancel()
-            await asyncio.wait([task])
+        for task in (self._repairing, self._asking):
+            if task is not None and task.get_loop() is asyncio.get_running_loop():
+                task.cancel()
+                await asyncio.wait([task])
         if self._repairs:
             await self._repair_at_last()
         await self.backend.close()

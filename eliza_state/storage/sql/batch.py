@@ -94,15 +94,16 @@ class Batch:
     def was_stored(self, found: Mapping[str, Mark]) -> bool | None:
         """Tell from what is found later whether the changes were stored, all or none; `None`: unclear.
 
-        One key still as it was says no, one as it should be says yes: whoever writes a key gives it another
-        version. A key that somebody else has changed since says nothing. One that is missing as before counts
-        as still as it was, although it may have been stored and removed since.
+        One key that is there as it was says no, one as it should be says yes: whoever writes a key gives it
+        another version. A key that somebody else has changed since says nothing, nor does one that was not
+        there and is not: it may have been made by this, and removed by others. One that was to be removed
+        and is gone says yes, whoever has removed it.
         """
         before, after = self._found, self._marks
         changed = [key for key in self._changed if before.get(key) != after.get(key)]
         if not changed:
             return True
-        if any(found.get(key) == before.get(key) for key in changed):
+        if any(key in found and found[key] == before.get(key) for key in changed):
             return False
         return True if any(found.get(key) == after.get(key) for key in changed) else None
 
@@ -127,7 +128,7 @@ class Overwriting:
 
     def was_stored(self, found: Mapping[str, Mark]) -> bool | None:
         """Tell what `Batch.was_stored` tells. A lower version says no, since the given one is the least."""
-        versions = [found[write.key].version if write.key in found else 0 for write in self._writes]
+        versions = [found[write.key].version for write in self._writes if write.key in found]
         if any(version < self.version for version in versions):
             return False
         return True if self.version in versions else None

@@ -13,7 +13,7 @@ from eliza_state.errors import StoreError
 from eliza_state.storage.backend import Mark, Write, Written
 from eliza_state.storage.errors import OutcomeUnknown
 from eliza_state.storage.sql.batch import Batch, Overwriting
-from eliza_state.storage.sql.database import Database, LostInCommit, patiently
+from eliza_state.storage.sql.database import Database, LostInCommit, Number, Session, patiently
 
 
 @attrs.define(eq=False)
@@ -49,6 +49,7 @@ class Commit:
         self._overwrites = database.statements.overwrite is not None and self._are_unconditional()
         self._batch: Batch | Overwriting = Batch({}, now_us=0)
         self._outcomes: list[Any] = []
+        self._number: Number | None = None
         self._is_doubtful = False
 
     def _are_unconditional(self) -> bool:
@@ -68,18 +69,20 @@ class Commit:
             return self._outcomes
         with self._database.transaction("write", wait=wait) as session:
             found = session.lock(self._keys)
-            if self._is_doubtful and self._was_stored(found):
+            if self._is_doubtful and self._was_stored(session, found):
                 return self._outcomes
             self._is_doubtful = False
             self._batch = batch = Batch(found, now_us=self._clock())
             self._outcomes = [job.act(batch) for job in self._jobs]
             session.apply(batch.changes())
+            self._number = session.number
         return self._outcomes
 
     def _overwrite(self, *, wait: bool) -> bool:
         """Store all entries without a look at what is there, and tell whether that was possible."""
         writes = [write for job in self._jobs for write in job.writes or ()]
         self._batch = batch = Overwriting(writes, now_us=self._clock())
+        self._number = None
         try:
             versions = self._database.overwrite(batch.rows(), wait=wait)
         except LostInCommit:
@@ -96,11 +99,14 @@ class Commit:
             [Written(versions[write.key], is_stored=True) for write in job.writes or ()] for job in self._jobs
         ]
 
-    def _was_stored(self, found: Mapping[str, Mark]) -> bool:
-        stored = self._batch.was_stored(found)
+    def _was_stored(self, session: Session, found: Mapping[str, Mark]) -> bool:
+        stored = session.was_committed(self._number)
+        if stored is None:
+            stored = self._batch.was_stored(found)
         if stored is None:
             raise OutcomeUnknown(
-                "the connection was lost while a write was committed, and others have written its keys since"
+                "the connection was lost while a write was committed, and nobody can tell whether it was:"
+                " others may have written its keys since, or removed them"
             )
         return stored
 

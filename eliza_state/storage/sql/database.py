@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
+import datetime
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import attrs
 from sqlalchemy import Executable
@@ -53,6 +54,13 @@ class Options:
         return self.timeout_ms / 1_000
 
 
+class Number(NamedTuple):
+    """What a server calls a transaction, and when it began by the server's clock."""
+
+    number: int
+    began: datetime.datetime
+
+
 class LostInCommit(Lost):
     """The connection was lost while a commit was under way: it may have been done or not."""
 
@@ -63,6 +71,8 @@ class Session(abc.ABC):
     def __init__(self, statements: Statements) -> None:
         self.statements = statements
         """The statements for the table and the dialect."""
+        self.number: Number | None = None
+        """What the database calls this transaction, where it has told."""
 
     @abc.abstractmethod
     def fetch(self, statement: Executable, parameters: dict[str, Any]) -> Iterable[Sequence[Any]]:
@@ -95,6 +105,18 @@ class Session(abc.ABC):
             self.change(statements.update, COLUMNS, changes.changed)
         if changes.rolled:
             self.change(statements.roll, ROLLED, changes.rolled)
+
+    def was_committed(self, number: Number | None) -> bool | None:
+        """Tell whether an earlier transaction was committed, by its number; `None`: nobody knows.
+
+        Raises `Busy` while it is under way.
+        """
+        if number is None or self.statements.outcome is None:
+            return None
+        ((outcome,),) = self.fetch(self.statements.outcome, number._asdict())
+        if outcome == "in progress":
+            raise Busy("cannot tell yet what becomes of a write whose connection was lost")
+        return None if outcome is None else outcome == "committed"
 
     def clear(self, space: str) -> None:
         """Delete the rows of a namespace and of those below it; the empty text: all."""

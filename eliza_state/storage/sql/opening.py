@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from sqlalchemy import URL, Dialect, Engine, Table, make_url
+from sqlalchemy import URL, Dialect, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from eliza_state.errors import StoreError
 from eliza_state.storage.sql.database import Database, Options, patiently
 from eliza_state.storage.sql.files import open_file
+from eliza_state.storage.sql.schema import key_value_table
 from eliza_state.storage.sql.server import open_server
 from eliza_state.storage.sql.sqlite import SqliteDatabase
 from eliza_state.storage.sql.statements import Form, statements_for
@@ -18,8 +19,8 @@ from eliza_state.storage.sql.statements import Form, statements_for
 _SERVERS: Final = ("postgresql", "mysql", "mariadb")
 
 
-def open_database(source: str | URL | Engine, table: Table, options: Options) -> Database:
-    """Connect to a database and create the table if it is not there.
+def open_database(source: str | URL | Engine, table_name: str, options: Options) -> Database:
+    """Connect to a database and create the table of this name if it is not there.
 
     Raises `StoreError` for a database that cannot be used, `ValueError` for options that do not fit it and
     `TypeError` for what names no database.
@@ -28,6 +29,7 @@ def open_database(source: str | URL | Engine, table: Table, options: Options) ->
     dialect = _dialect(place)
     if dialect.is_async:
         raise StoreError(f"expected a synchronous driver, which runs in threads here, got {dialect.driver!r}")
+    table = key_value_table(table_name, dialect.name)
     if dialect.name == "sqlite":
         if options.readers is not None:
             raise ValueError("readers are for servers: SQLite is read in the thread that asks")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     TEXT,
+    VARBINARY,
     BigInteger,
     Column,
     Dialect,
@@ -20,7 +21,6 @@ from sqlalchemy import (
     Text,
     inspect,
 )
-from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
@@ -32,6 +32,7 @@ MYSQL_KEY_BYTES: Final = 1_536
 """How long a namespace's text, and a name, may be in MySQL: InnoDB indexes 3,072 bytes for the two."""
 
 _MYSQL: Final = ("mysql", "mariadb")
+_WITH_PARTIAL_INDEXES: Final = ("sqlite", "postgresql")
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _LONGEST_STEM: Final = 54
 _CREATION_ATTEMPTS: Final = 5
@@ -45,7 +46,7 @@ class KeyText(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         if dialect.name in _MYSQL:
-            return dialect.type_descriptor(mysql.VARBINARY(MYSQL_KEY_BYTES))
+            return dialect.type_descriptor(VARBINARY(MYSQL_KEY_BYTES))
         # Not adapted to the dialect: of PostgreSQL's drivers, some would make it another type in the table.
         return TEXT(collation="C" if dialect.name == "postgresql" else None)
 
@@ -70,27 +71,31 @@ def check_table_name(name: str) -> str:
     return name
 
 
-def key_value_table(name: str) -> Table:
-    """Return the table of a storage and its index, not created yet."""
+def key_value_table(name: str, dialect: str) -> Table:
+    """Return the table of a storage and its index for a dialect of SQLAlchemy, by name; not created yet."""
     table = Table(
         check_table_name(name),
         MetaData(),
         Column("space", KeyText, primary_key=True),
         Column("name", KeyText, primary_key=True),
-        Column("value", LargeBinary().with_variant(mysql.LONGBLOB(), *_MYSQL)),
+        Column("value", _content_type(dialect)),
         Column("version", BigInteger, nullable=False),
         Column("deadline_ms", BigInteger),
         Column("ttl_ms", BigInteger),
         Column("updated_at_ms", BigInteger, nullable=False),
     )
     has_deadline = table.c.deadline_ms.is_not(None)
-    Index(
-        _index_name(name),
-        table.c.deadline_ms,
-        sqlite_where=has_deadline,
-        postgresql_where=has_deadline,
-    )
+    options: dict[str, Any] = {f"{dialect}_where": has_deadline} if dialect in _WITH_PARTIAL_INDEXES else {}
+    Index(_index_name(name), table.c.deadline_ms, **options)
     return table
+
+
+def _content_type(dialect: str) -> TypeEngine[bytes]:
+    if dialect not in _MYSQL:
+        return LargeBinary()
+    from sqlalchemy.dialects.mysql import LONGBLOB  # noqa: PLC0415  # the other dialects do without this one
+
+    return LONGBLOB()
 
 
 def _index_name(table: str) -> str:

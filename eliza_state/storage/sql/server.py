@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Dialect, Engine, Executable, Table, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
 
 from eliza_state.errors import StoreError
 from eliza_state.servers import Lost, Translation
 from eliza_state.storage.backend import Entry, Mark
 from eliza_state.storage.keys import split_key
 from eliza_state.storage.sql.batch import Place, Row
-from eliza_state.storage.sql.database import Database, LostInCommit, Options, Session, entry_of, mark_of
+from eliza_state.storage.sql.database import (
+    Database,
+    LostInCommit,
+    Number,
+    Options,
+    Session,
+    entry_of,
+    mark_of,
+)
 from eliza_state.storage.sql.schema import COLUMNS, prepare
-from eliza_state.storage.sql.statements import Form, Statements, statements_for
+from eliza_state.storage.sql.statements import Form, Parameters, Statements, statements_for
 
 READERS: Final = 4
 """How many threads read, and connections are kept for them, unless said otherwise."""
@@ -51,11 +61,16 @@ class ServerSession(Session):
         return {space + name: mark_of(space + name, *mark) for part in parts for space, name, *mark in part}
 
     def change(self, statement: Executable, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        self._connection.execute(statement, self.statements.for_rows(columns, rows))
+        self._run_numbered(statement, self.statements.for_rows(columns, rows))
 
     def delete(self, places: Sequence[Place]) -> None:
         for parameters in self.statements.for_keys(places):
-            self.run(self.statements.delete, parameters)
+            self._run_numbered(self.statements.delete, parameters)
+
+    def _run_numbered(self, statement: Executable, parameters: Parameters) -> None:
+        result = self._connection.execute(statement, parameters)
+        if result.returns_rows and (row := result.first()) is not None:
+            self.number = Number(*row)
 
 
 class ServerDatabase(Database):
@@ -147,7 +162,25 @@ def _made(url: URL, options: Options) -> Engine:
     except ImportError as error:
         raise StoreError(f"cannot open the database: {error}; {_ADVICE[url.get_backend_name()]}") from None
     event.listen(engine, "connect", partial(_set_up, dialect=engine.dialect, timeout_ms=options.timeout_ms))
+    if engine.dialect.driver == "psycopg":
+        event.listen(engine, "checkout", _look_at)
     return engine
+
+
+def _look_at(driver: Any, _record: Any, _proxy: Any) -> None:
+    """Have connections made anew that ended while nobody used them.
+
+    Else it would be found out by a write that is lost, perhaps in doubt.
+    """
+    # What a server says unasked is as a rule that it ends. `poll` takes any file's number; Windows has none.
+    if driver.closed or (hasattr(select, "poll") and _is_readable(driver.fileno())):
+        raise InvalidatePoolError
+
+
+def _is_readable(file: int) -> bool:
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _set_up(connection: Any, _record: Any, *, dialect: Dialect, timeout_ms: int) -> None:

@@ -15,8 +15,10 @@ from sqlalchemy import (
     ARRAY,
     BindParameter,
     ColumnElement,
+    Delete,
     Executable,
     FromClause,
+    Insert,
     Table,
     Text,
     bindparam,
@@ -26,10 +28,11 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from eliza_state.storage.sql.schema import COLUMNS, KeyText
 
@@ -67,7 +70,8 @@ class Statements(NamedTuple):
     Those that find keys select the columns of a mark (`version, deadline_ms, ttl_ms` and whether it is a
     tombstone), `read` those of an entry (`value, version, deadline_ms, ttl_ms`), after `space` and `name`
     where the statement is not about one key. Parameters are named after columns, `row_name`; ranges go from
-    `first` up to `end`, which is not in them.
+    `first` up to `end`, which is not in them. As arrays, `insert` and `delete` return the number of their
+    transaction with each row, and when it began; by these, `outcome` tells what became of it.
     """
 
     form: Form
@@ -84,6 +88,7 @@ class Statements(NamedTuple):
     spaces: Executable
     clear: Executable
     overwrite: Executable | None
+    outcome: Executable | None
 
     def for_keys(self, places: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
         """Yield the parameters that make `read`, `look`, `lock` and `delete` find rows, not one by one."""
@@ -124,13 +129,14 @@ def statements_for(table: Table, form: Form) -> Statements:
         insert=_insert(table, form),
         update=_update(table, form, COLUMNS),
         roll=_update(table, form, ROLLED),
-        delete=delete(table).where(these),
+        delete=_numbered(delete(table).where(these), form),
         expired=expired,
         sweepable=expired.with_for_update(skip_locked=True),
         names=names.limit(PAGE_ROWS),
         spaces=spaces.limit(PAGE_ROWS),
         clear=delete(table).where(_is_within(c.space)),
         overwrite=_overwrite(table, form),
+        outcome=_outcome() if form is Form.ARRAYS else None,
     )
 
 
@@ -183,8 +189,26 @@ def _arrays(table: Table, columns: Sequence[str]) -> FromClause:
 def _insert(table: Table, form: Form) -> Executable:
     if form is Form.ARRAYS:
         given = _arrays(table, COLUMNS)
-        return insert(table).from_select(COLUMNS, select(*(given.c[name] for name in COLUMNS)))
+        together = insert(table).from_select(COLUMNS, select(*(given.c[name] for name in COLUMNS)))
+        return _numbered(together, form)
     return insert(table).values({name: _bound(name) for name in COLUMNS})
+
+
+def _numbered(statement: Insert | Delete, form: Form) -> Executable:
+    """Have PostgreSQL tell the number of the transaction, which is still known when its outcome is not."""
+    return statement.returning(func.txid_current(), func.now()) if form is Form.ARRAYS else statement
+
+
+def _outcome() -> Executable:
+    """Return what asks for the outcome of a transaction: nothing where its number may be another's by now.
+
+    https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT. What was not
+    committed before a crash, or not replicated before a failover, leaves its number to others. A crash resets
+    the statistics, and a server that was a replica knows what it replayed last.
+    """
+    is_own = "stats_reset < :began AND pg_last_xact_replay_timestamp() IS NULL"
+    asked = f"SELECT CASE WHEN {is_own} THEN txid_status(:number) END FROM pg_stat_bgwriter"  # noqa: S608
+    return text(asked)
 
 
 def _overwrite(table: Table, form: Form) -> Executable | None:
@@ -195,6 +219,8 @@ def _overwrite(table: Table, form: Form) -> Executable | None:
         is_higher = each.excluded.version > table.c.version
         return each.on_conflict_do_update(index_elements=KEY, set_=changed, where=is_higher)
     if form is Form.ARRAYS:
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # the other forms do without this one
+
         given = _arrays(table, COLUMNS)
         rows = select(*(given.c[name] for name in COLUMNS))
         together = postgresql.insert(table).from_select(COLUMNS, rows)

@@ -26,7 +26,6 @@ from eliza_state.storage.sql.batch import Batch
 from eliza_state.storage.sql.database import Options, Session, mark_of, patiently
 from eliza_state.storage.sql.opening import open_database
 from eliza_state.storage.sql.scan import scans_of
-from eliza_state.storage.sql.schema import key_value_table
 from eliza_state.storage.sql.server import READERS
 from eliza_state.storage.sql.writer import Writer
 from eliza_state.storage.storage import Storage
@@ -68,7 +67,7 @@ class SqlBackend(Backend[bytes]):
             timeout_ms=timeout_ms,
             sweep_interval_ms=sweep_interval_ms,
         )
-        self._database = open_database(url, key_value_table(table), options)
+        self._database = open_database(url, table, options)
         self.is_inline = self._database.is_inline
         self.is_durable = self._database.is_durable
         self._read_only = read_only
@@ -214,7 +213,9 @@ class SqlStorage(Storage[V]):
     nothing is created or written, and what would write raises `StoreError`.
 
     Where the connection was lost while a write was committed, it is found out whether that was done; what
-    cannot be found out raises `OutcomeUnknown`. Any other error means that nothing was stored.
+    cannot be found out raises `OutcomeUnknown`. Any other error means that nothing was stored. PostgreSQL
+    tells it of what has removed keys, or made new ones under a condition; else versions tell it, but for keys
+    that others have written since, and for new ones that are not there: others may have removed them.
 
     Opening connects, and blocks meanwhile. It raises `StoreError` for a database that cannot be used and for
     a table of other columns, `ValueError` for options that do not fit the database.

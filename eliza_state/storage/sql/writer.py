@@ -150,6 +150,8 @@ class Writer:
             jobs, self._pending = self._pending, []
             self._hand(jobs)
         await asyncio.shield(asyncio.wrap_future(self._ended))
+        if self._thread is not None:
+            self._thread.join()  # it has said so at its very end
 
     # In the thread
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -10,10 +12,15 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from eliza_state.clock import now_us
+from eliza_state.dispatcher import Dispatch
 from eliza_state.errors import StoreError
-from eliza_state.journal.databases.postgresql import channel_of
+from eliza_state.journal import Draft
+from eliza_state.journal.databases.names import channel_of
+from eliza_state.journal.source import JournalSource
 from eliza_state.servers import schema_of
 from eliza_state.testing import FaultProxy
+from tests.eliza_state import chat
 from tests.eliza_state.feed.conftest import Heard, eventually, problems_of, say
 from tests.eliza_state.storage.sql.support import proxy_to, through
 
@@ -62,6 +69,55 @@ async def test_ones_own_commits_are_not_told(woken, postgres_store):
     assert 1 == here.feed.status.wakes - before
 
 
+async def test_a_commit_is_heard_within_tens_of_milliseconds(woken, postgres_store):
+    here, there = await woken(postgres_store), await woken(postgres_store)
+    heard = Heard()
+    here.subscribe(heard)
+    await eventually(lambda: here.feed.status.is_awake)
+    taken: list[float] = []
+    for position in range(1, 12):
+        started = time.perf_counter()
+        await say(there, "hello")
+        await heard.until(position)
+        taken.append(time.perf_counter() - started)
+
+    assert statistics.median(taken) < 0.1
+
+
+async def test_commits_that_follow_each_other_closely_are_told_meanwhile(woken, postgres_store):
+    here, there = await woken(postgres_store), await woken(postgres_store)
+    heard = Heard()
+    here.subscribe(heard)
+    await eventually(lambda: here.feed.status.is_awake)
+    ended = asyncio.Event()
+
+    async def go_on():
+        while not ended.is_set():
+            await say(there, "on and on")
+
+    saying = asyncio.create_task(go_on())
+    await heard.until(1)
+    ended.set()
+    await saying
+
+    assert here.feed.status.wakes
+
+
+async def test_what_nobody_could_tell_any_more_is_found_by_looking(woken, postgres_store):
+    """As where the process was killed between a commit and its notice."""
+    here = await woken(postgres_store, feed_interval_ms=50)
+    heard = Heard()
+    here.subscribe(heard)
+    await eventually(lambda: here.feed.status.is_awake)
+    before = here.feed.status.wakes
+    there = JournalSource(url=postgres_store, clock=now_us).journal()
+    there.append([Draft(b"k" * 16, chat.TALK, 1, "said", 1, b'{"user":"ada","text":"last words"}')], after=0)
+    await heard.until(1)
+
+    assert before == here.feed.status.wakes
+    there.close()
+
+
 async def test_every_way_to_append_tells_the_last_position(woken, postgres_store):
     here, there = await woken(postgres_store), await woken(postgres_store)
     url = make_url(postgres_store)
@@ -70,20 +126,25 @@ async def test_every_way_to_append_tells_the_last_position(woken, postgres_store
         autocommit=True,
     ) as listening:
         listening.execute(f'LISTEN "{channel_of(schema_of(url))}"')
-        await say(there, "names are new")
-        await say(there, "at once")
-        await there.dispatch_all([(event, path) for event, path in two()])
-        await there.dispatch_all([(event, path) for event, path in two()])
-        await here.dispatch_all([(event, path) for event, path in two()])
-        told = [notice.payload.partition(" ")[0] for notice in listening.notifies(timeout=20, stop_after=5)]
 
-    assert ["1", "2", "4", "6", "8"] == told
+        async def told_after(saying) -> int:
+            await saying
+            (notice,) = await asyncio.to_thread(lambda: [*listening.notifies(timeout=20, stop_after=1)])
+            return int(notice.payload.partition(" ")[0])
+
+        told = [
+            await told_after(say(there, "names are new")),
+            await told_after(say(there, "at once")),
+            await told_after(there.dispatch_all(two())),
+            await told_after(there.dispatch_all(two())),
+            await told_after(here.dispatch_all(two())),
+        ]
+
+    assert [1, 2, 4, 6, 8] == told
 
 
-def two():
-    from tests.eliza_state import chat
-
-    return [(chat.Said(user="ada", text=text), chat.TALK) for text in "ab"]
+def two() -> list[Dispatch]:
+    return [Dispatch(chat.Said(user="ada", text=text), chat.TALK) for text in "ab"]
 
 
 async def test_a_cut_connection_is_made_anew_and_what_was_missed_is_read(far, proxy):

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from eliza_state.errors import StoreError
+from eliza_state.feed.redis import RedisAnnouncer, RedisChannel
+from eliza_state.storage.redis.changes import RedisListener
 from eliza_state.testing import FaultProxy
 from tests.eliza_state.feed.conftest import Heard, eventually, problems_of, say
 
@@ -93,6 +95,57 @@ async def test_a_cut_connection_is_made_anew_and_what_was_missed_is_read(woken, 
     await heard.until(1)
 
     assert [1] == heard.positions
+
+
+async def test_what_could_not_be_published_is_published_later(redis_url, proxy):
+    told = asyncio.Queue()
+    listening = RedisChannel(redis_url, epoch="store", writer="here")
+    hearing = RedisListener(
+        listening.servers,
+        listening.names,
+        limit_s=2,
+        on_change=lambda *each: told.put_nowait(each),
+        on_lost=bool,
+    )
+    await hearing.open()
+    channel = RedisChannel(f"redis://{proxy.address}", epoch="store", writer="there")
+    announcer = RedisAnnouncer(channel)
+    proxy.refuse()
+    announcer.announce(7)
+    await eventually(lambda: announcer.error is not None)
+    proxy.heal()
+    async with asyncio.timeout(20):
+        heard = await told.get()
+    await announcer.close()
+    await hearing.close()
+    await listening.close()
+
+    assert ("there", 7) == heard
+    assert announcer.error is None
+
+
+async def test_closing_does_not_wait_for_one_that_is_gone(redis_url, proxy):
+    announcer = RedisAnnouncer(RedisChannel(f"redis://{proxy.address}", epoch="store", writer="there"))
+    proxy.refuse()
+    announcer.announce(7)
+    await eventually(lambda: announcer.error is not None)
+
+    async with asyncio.timeout(20):
+        await announcer.close()
+    assert announcer.error is not None
+
+
+async def test_all_nodes_of_a_cluster_tell(woken, sqlite_url, redis_cluster):
+    url = redis_cluster.url.replace("redis://", "redis+cluster://")
+    here, there = [await woken(sqlite_url, feed=url) for _ in range(2)]
+    heard = Heard()
+    here.subscribe(heard)
+    await eventually(lambda: here.feed.status.is_awake)
+    for number in range(1, 13):
+        await say(there, number)
+        await heard.until(number)
+
+    assert list(range(1, 13)) == heard.positions
 
 
 async def test_a_url_of_something_else_is_refused(opened, sqlite_url):

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import make_url
 
 from eliza_state.ids import UuidFactory
-from eliza_state.journal import Draft, Journal, MemoryJournal, SqlJournal
+from eliza_state.journal import Draft, Journal, MemoryJournal
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 
 AGENT = Path().child("agent", "eliza")

@@ -134,3 +134,15 @@ def test_a_session_that_is_ended_loses_its_claims(postgres_store):
     assert not one.take("a")
     one.close()
     other.close()
+
+
+def test_what_is_given_back_is_free_at_once(make):
+    one, other = make(), make()
+    taken = []
+    for give_back in [lambda: one.release("a"), one.close] * 10:
+        one.take("a")
+        give_back()
+        taken.append(other.take("a"))
+        other.release("a")
+
+    assert [True] * 20 == taken

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from eliza_state.journal import SqlJournal
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import OTHER, ROOM, TALK, Drafts
 

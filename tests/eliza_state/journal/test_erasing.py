@@ -14,7 +14,8 @@ import pytest
 
 from eliza_state.errors import Busy, StoreError
 from eliza_state.event import ERASURE, ScopeErased
-from eliza_state.journal import Erasure, Journal, ScopeFacts, SqlJournal, Wiped
+from eliza_state.journal import Erasure, Journal, ScopeFacts, Wiped
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import AGENT, OTHER, ROOM, STRANGER, TALK, Drafts, open_sql
 

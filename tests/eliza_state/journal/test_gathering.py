@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event
 
 from eliza_state.change import Record
-from eliza_state.journal import Journal, SqlJournal, gathering
+from eliza_state.journal import Journal, gathering
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.archive.moving import open_with_archive, store
 from tests.eliza_state.journal.conftest import AGENT, OTHER, ROOM, STRANGER, TALK, Drafts

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from eliza_state.journal import SqlJournal, interning
+from eliza_state.journal import interning
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import OTHER, ROOM, TALK, Drafts
 

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection
 
 from eliza_state.errors import StoreError
-from eliza_state.journal import SqlJournal, schema
+from eliza_state.journal import schema
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import Drafts
 

@@ -12,8 +12,9 @@ import pytest
 
 from eliza_state.clock import now_us
 from eliza_state.errors import StoreError
-from eliza_state.journal import MemoryJournal, SqlJournal
+from eliza_state.journal import MemoryJournal
 from eliza_state.journal.source import JournalSource
+from eliza_state.journal.sql import SqlJournal
 
 Source = Callable[..., JournalSource]
 

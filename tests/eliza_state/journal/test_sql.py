@@ -14,8 +14,9 @@ import pytest
 
 from eliza_state.errors import Busy, StoreError
 from eliza_state.ids import encode_id
-from eliza_state.journal import Appended, Draft, SqlJournal
+from eliza_state.journal import Appended, Draft
 from eliza_state.journal.contract import Conflict
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import OTHER, ROOM, STRANGER, TALK, Clock, Drafts, open_sql
 

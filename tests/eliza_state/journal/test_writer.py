@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from eliza_state.errors import Busy, StoreError
-from eliza_state.journal import Appended, Draft, MemoryJournal, SqlJournal
+from eliza_state.journal import Appended, Draft, MemoryJournal
 from eliza_state.journal.contract import Conflict
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.journal.writer import Outcome, Writer
 from tests.eliza_state.journal.conftest import Clock, Drafts
 

@@ -8,12 +8,12 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from eliza_state.files import Files
-from eliza_state.journal import SqlJournal
 from eliza_state.journal.archive.archive import Listed
 from eliza_state.journal.archive.erasing import Erasing
 from eliza_state.journal.archive.returning import Returning
 from eliza_state.journal.archive.segment import Segments
 from eliza_state.journal.archive.storing import Moving, Storing
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import open_sql
 

@@ -12,10 +12,10 @@ import pytest
 
 from eliza_state.errors import Busy, StateError, StoreError
 from eliza_state.files import Files
-from eliza_state.journal import SqlJournal
 from eliza_state.journal.archive.blocks import DamagedBlock
 from eliza_state.journal.archive.rows import BlockRow
 from eliza_state.journal.archive.storing import Storing
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from eliza_state.testing import FailingFiles
 from tests.eliza_state.journal.archive.moving import open_with_archive, restore, segments_of, store

@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from eliza_state.event import RESTORE
 from eliza_state.ids import decode_id
-from eliza_state.journal import Draft, SqlJournal
+from eliza_state.journal import Draft
 from eliza_state.journal.archive import blocks, merging, storing
 from eliza_state.journal.contract import InArchive
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.effort import examples
 from tests.eliza_state.journal.archive.moving import open_with_archive, restore, store

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import make_url
 
 from eliza_state.errors import Busy, StoreError
-from eliza_state.journal import Appended, SqlJournal
+from eliza_state.journal import Appended
 from eliza_state.journal.contract import Conflict
+from eliza_state.journal.sql import SqlJournal
 from tests.eliza_state.journal.conftest import OTHER, TALK, Drafts
 
 OpenJournal = Callable[..., SqlJournal]
@@ -21,7 +22,7 @@ OpenJournal = Callable[..., SqlJournal]
 HOLD = """
 import sys
 from sqlalchemy import make_url
-from eliza_state.journal import SqlJournal
+from eliza_state.journal.sql import SqlJournal
 journal = SqlJournal(make_url(sys.argv[1]), writer="holder", exclusive=True)
 print("held", flush=True)
 sys.stdin.read()

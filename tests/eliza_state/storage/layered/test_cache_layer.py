@@ -20,20 +20,35 @@ from tests.eliza_state.storage.layered.conftest import World, drain
 from tests.eliza_state.storage.redis.server import eventually
 
 
-def layer(world: World, *, keeps_own: bool = False, failures: int = 3) -> CacheLayer:
+def layer(world: World, *, keeps_own: bool = False, breaker: Breaker | None = None) -> CacheLayer:
     home = Layer[Any](world.home, role="home", timeout_ms=10_000, breaker=Breaker(), problems=Problems())
     return CacheLayer(
         world.cache,
         timeout_ms=10_000,
-        breaker=Breaker(failures=failures),
+        breaker=breaker or Breaker(),
         max_age_ms=10_000,
         keeps_own=keeps_own,
         home=home,
     )
 
 
+def trusted(_key: str) -> bool:
+    return True
+
+
+def unknown(_key: str) -> int:
+    return 0
+
+
+async def fail(cache: CacheLayer, world: World) -> None:
+    """Let a call fail, and what comes next go well."""
+    world.cache.reads.error = StoreError("down")
+    assert await cache.usable(["any"], trusts=trusted, floor=unknown) is None
+    world.cache.reads.heal()
+
+
 async def usable(cache: CacheLayer, *keys: str) -> dict[str, Any]:
-    copies = await cache.usable(keys, trusts=lambda key: True, floor=lambda key: 0)
+    copies = await cache.usable(keys, trusts=trusted, floor=unknown)
     assert copies is not None
     return {key: copy.entry.value for key, copy in copies.items()}
 
@@ -83,7 +98,7 @@ async def test_what_is_its_own_since_the_deletion_stays(world: World) -> None:
 
 async def test_the_home_is_asked_when_the_cache_can_be_told(world: World) -> None:
     """Not before the breaker lets a call through, in which time several repairs would begin."""
-    cache = layer(world, failures=1)
+    cache = layer(world, breaker=Breaker(failures=1))
     world.cache.writes.error = StoreError("down")
     await cache.tell([Write("key", b"1", version=1)])
     world.cache.writes.heal()
@@ -93,6 +108,57 @@ async def test_the_home_is_asked_when_the_cache_can_be_told(world: World) -> Non
 
     await eventually(is_repaired)
     assert world.home.reads.calls == 1
+    await cache.close()
+
+
+async def test_nobody_waits_to_learn_whether_it_answers_again(world: World) -> None:
+    """It is asked in the background, by one call at a time."""
+    cache = layer(world, breaker=Breaker(failures=1, pause_ms=0.001))
+    await fail(cache, world)
+    world.cache.reads.hold()
+    before = world.cache.reads.calls
+    passed_over = [await cache.usable(["key"], trusts=trusted, floor=unknown) for _ in range(3)]
+    await drain()
+
+    assert [None, None, None] == passed_over
+    assert 1 == world.cache.reads.calls - before
+    world.cache.reads.heal()
+    await cache.close()
+
+
+async def test_one_that_answers_again_is_used_again(world: World) -> None:
+    cache = layer(world, breaker=Breaker(failures=1, pause_ms=0.001))
+    await world.cache.write_copies([Write("key", b"1", version=1)], max_age_ms=10_000)
+    await fail(cache, world)
+
+    async def is_used() -> bool:
+        return await cache.usable(["key"], trusts=trusted, floor=unknown) is not None
+
+    await eventually(is_used)
+    assert await usable(cache, "key") == {"key": b"1"}
+    assert cache.status().skipped > 0
+    await cache.close()
+
+
+async def test_a_writer_does_not_wait_for_one_that_is_left_alone(world: World) -> None:
+    cache = layer(world, breaker=Breaker(failures=1, pause_ms=0.001))
+    await fail(cache, world)
+    world.cache.reads.hold()
+    world.cache.writes.hold()
+    await cache.tell([Write("key", b"1", version=1)])
+
+    assert 1 == cache.status().to_repair
+    world.cache.reads.heal()
+    world.cache.writes.heal()
+    await cache.close()
+
+
+async def test_what_only_it_may_know_is_asked_for_by_who_wants_it(world: World) -> None:
+    cache = layer(world, keeps_own=True, breaker=Breaker(failures=1, pause_ms=0.001))
+    await world.cache.write([Write("own", b"1")])
+    await fail(cache, world)
+
+    assert await usable(cache, "own") == {"own": b"1"}
     await cache.close()
 
 

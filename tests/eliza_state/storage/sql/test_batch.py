@@ -176,13 +176,23 @@ def test_a_version_tells_whether_a_change_was_stored(found: dict[str, Mark], ans
 
 
 def test_one_key_tells_it_for_all() -> None:
-    batch = batch_of()
+    batch = batch_of(a=Mark(7), b=Mark(8))
     batch.put(Write("a", b"1"))
     batch.put(Write("b", b"1"))
     others = Mark(NOW_US + 9)
 
     assert batch.was_stored({"a": STORED, "b": others}) is True
-    assert batch.was_stored({"a": others}) is False
+    assert batch.was_stored({"a": others, "b": Mark(8)}) is False
+
+
+def test_a_key_that_was_not_there_and_is_not_tells_nothing() -> None:
+    """It may have been made, and removed by others."""
+    batch = batch_of(b=Mark(8))
+    batch.put(Write("a", b"1"))
+    alone = batch.was_stored({"b": Mark(8)})
+    batch.put(Write("b", b"1"))
+
+    assert (None, False) == (alone, batch.was_stored({"b": Mark(8)}))
 
 
 def test_a_removal_was_stored_if_nothing_is_there() -> None:
@@ -218,8 +228,9 @@ def test_rows_that_overwrite_are_in_the_order_of_keys() -> None:
     [
         ({"a": STORED, "b": Mark(NOW_US + 9)}, True),
         ({"a": STORED, "b": Mark(NOW_US - 1)}, False),
-        ({"a": Mark(NOW_US + 9)}, False),
+        ({"a": Mark(NOW_US + 9)}, None),
         ({"a": Mark(NOW_US + 9), "b": Mark(NOW_US + 9)}, None),
+        ({}, None),
     ],
 )
 def test_the_least_version_tells_whether_rows_were_overwritten(

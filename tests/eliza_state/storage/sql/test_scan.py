@@ -82,7 +82,7 @@ def test_nothing_lies_between_a_prefix_and_its_end() -> None:
 
 
 def test_a_scan_of_one_namespace_is_one_query() -> None:
-    statements = statements_for(key_value_table("kv"), Form.EACH)
+    statements = statements_for(key_value_table("kv", "sqlite"), Form.EACH)
     flat = scans_of(statements, "a/", prefix="", nested=False)
     nested = scans_of(statements, "a/", prefix="", nested=True)
 

@@ -96,7 +96,7 @@ def test_names_of_indexes_differ_and_are_short_enough() -> None:
 
 
 def index_name(table: str) -> str:
-    (index,) = key_value_table(table).indexes
+    (index,) = key_value_table(table, "sqlite").indexes
     return str(index.name)
 
 
@@ -210,4 +210,4 @@ def test_mysql_gets_bytes_and_no_key_that_it_would_cut() -> None:
 
 
 def test_a_table_has_the_columns_of_a_row() -> None:
-    assert list(COLUMNS) == [column.name for column in key_value_table("kv").columns]
+    assert list(COLUMNS) == [column.name for column in key_value_table("kv", "sqlite").columns]

@@ -17,7 +17,7 @@ DIALECTS: dict[Form, Any] = {
     Form.LISTS: mysql.dialect(),
     Form.ARRAYS: postgresql.dialect(),
 }
-TABLE = key_value_table("kv")
+TABLES = {form: key_value_table("kv", dialect.name) for form, dialect in DIALECTS.items()}
 PLACES = "(kv.space, kv.name) IN (__[POSTCOMPILE_places])"
 ENTRY = "kv.space, kv.name, kv.value, kv.version, kv.deadline_ms, kv.ttl_ms"
 MARK = "kv.space, kv.name, kv.version, kv.deadline_ms, kv.ttl_ms, kv.value IS NULL AS is_gone"
@@ -52,7 +52,7 @@ def one_line(statement: Any, form: Form) -> str:
 
 
 def statements_of(form: Form) -> dict[str, Executable]:
-    built = statements_for(TABLE, form)._asdict()
+    built = statements_for(TABLES[form], form)._asdict()
     return {name: built[name] for name in built if name != "form" and built[name] is not None}
 
 
@@ -63,18 +63,19 @@ def test_mysql_gets_these_statements() -> None:
 
 
 def test_mysql_gets_this_table() -> None:
-    (index,) = TABLE.indexes
+    table = TABLES[Form.LISTS]
+    (index,) = table.indexes
 
     assert (
         "CREATE TABLE kv ( space VARBINARY(1536) NOT NULL, name VARBINARY(1536) NOT NULL, value LONGBLOB,"
         " version BIGINT NOT NULL, deadline_ms BIGINT, ttl_ms BIGINT, updated_at_ms BIGINT NOT NULL,"
         " PRIMARY KEY (space, name) )"
-    ) == one_line(CreateTable(TABLE), Form.LISTS)
+    ) == one_line(CreateTable(table), Form.LISTS)
     assert "CREATE INDEX kv_deadline ON kv (deadline_ms)" == one_line(CreateIndex(index), Form.LISTS)
 
 
 def test_mysql_looks_for_pairs_of_bytes() -> None:
-    statements = statements_for(TABLE, Form.LISTS)
+    statements = statements_for(TABLES[Form.LISTS], Form.LISTS)
     (parameters,) = statements.for_keys([("a/", "ä"), ("", "b")])
     found = compiled(statements.lock, Form.LISTS)
     expanded = found.construct_expanded_state(parameters)
@@ -89,8 +90,9 @@ def test_mysql_looks_for_pairs_of_bytes() -> None:
 
 
 def test_only_what_has_a_deadline_is_indexed_where_that_can_be() -> None:
-    (index,) = TABLE.indexes
-    found = {form: one_line(CreateIndex(index), form) for form in (Form.EACH, Form.ARRAYS)}
+    forms = (Form.EACH, Form.ARRAYS)
+    indexes = {form: index for form in forms for index in TABLES[form].indexes}
+    found = {form: one_line(CreateIndex(index), form) for form, index in indexes.items()}
 
     partial = "CREATE INDEX kv_deadline ON kv (deadline_ms) WHERE deadline_ms IS NOT NULL"
     assert {Form.EACH: partial, Form.ARRAYS: partial} == found
@@ -105,13 +107,13 @@ def test_no_value_is_in_the_text_of_a_statement(form: Form) -> None:
 
 
 def test_the_driver_of_sqlite_gets_space_and_name_in_this_order() -> None:
-    statements = statements_for(TABLE, Form.EACH)
+    statements = statements_for(TABLES[Form.EACH], Form.EACH)
     for statement in (statements.read, statements.look):
         assert ["row_space", "row_name"] == compiled(statement, Form.EACH).positiontup
 
 
 def test_locks_are_for_servers() -> None:
-    texts = {form: one_line(statements_for(TABLE, form).lock, form) for form in Form}
+    texts = {form: one_line(statements_for(TABLES[form], form).lock, form) for form in Form}
 
     assert {Form.EACH: False, Form.LISTS: True, Form.ARRAYS: True} == {
         form: text.endswith("FOR UPDATE") for form, text in texts.items()
@@ -134,7 +136,7 @@ def many(count: int) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("form", [Form.LISTS, Form.ARRAYS])
 @pytest.mark.parametrize("count", [0, 1, 1_000, 1_001, 2_500])
 def test_keys_are_looked_for_a_thousand_at_once(form: Form, count: int) -> None:
-    parts = list(statements_for(TABLE, form).for_keys(many(count)))
+    parts = list(statements_for(TABLES[form], form).for_keys(many(count)))
     name = "places" if form is Form.LISTS else "row_name"
 
     assert (count + 999) // 1_000 == len(parts)
@@ -155,13 +157,13 @@ def test_rows_are_a_list_each_or_an_array_a_column() -> None:
 
 
 def rows_of(form: Form, rows: list[Any]) -> Any:
-    statements: Statements = statements_for(TABLE, form)
+    statements: Statements = statements_for(TABLES[form], form)
     return statements.for_rows(ROLLED, rows)
 
 
 @pytest.mark.parametrize("form", Form)
 def test_statements_take_the_parameters_that_are_made_for_them(form: Form) -> None:
-    statements = statements_for(TABLE, form)
+    statements = statements_for(TABLES[form], form)
     row = ("", "a", b"x", 1, None, None, 2)
     parameters = statements.for_rows(COLUMNS, [row])
     given = set(parameters if isinstance(parameters, dict) else parameters[0])

@@ -155,7 +155,7 @@ async def main():
     async with SqlStorage(sys.argv[1], timeout_ms=60_000) as storage:
         print("open", flush=True)
         sys.stdin.readline()
-        for number in range(100):
+        for number in range(40):
             try:
                 await storage.set(f"{number}", sys.argv[2], expected_version=0)
                 won += 1
@@ -171,13 +171,12 @@ async def test_of_two_processes_that_create_a_key_one_wins(open_storage: OpenSto
     storage = await open_storage(url)
     racers = [started(RACE, url, name) for name in ("one", "another")]
     for racer in racers:
-        assert racer.stdout is not None
         assert "open\n" == await asyncio.to_thread(racer.stdout.readline)
     won = [int(said) for said in await asyncio.gather(*map(ended, racers))]
 
     winners = [value async for value in storage.values()]
     assert won == [winners.count("one"), winners.count("another")]
-    assert 100 == sum(won)
+    assert 40 == sum(won)
 
 
 # Options
