@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import attrs
 
@@ -46,6 +48,21 @@ class Skipped:
 
     name: str
     why: str
+
+
+@contextlib.contextmanager
+def apart() -> Generator[None]:
+    """Let collections in the block go through what is made there alone.
+
+    What was there before, the packages of all sides above all, is no matter of what is measured, but whoever
+    keeps something would pay for a walk through it.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def compare(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.harness import Row
-from benchmarks.storing import cold, crowding, filling, hot, persisting, warm
+from benchmarks.storing import cold, crowding, filling, hot, outage, persisting, warm
 
 
 def rows() -> list[Row]:
     """Measure all of this folder."""
-    parts = (hot.rows, warm.rows, cold.rows, persisting.rows, crowding.rows, filling.rows)
+    parts = (hot.rows, warm.rows, cold.rows, persisting.rows, crowding.rows, filling.rows, outage.rows)
     return [row for part in parts for row in part()]
