@@ -185,12 +185,15 @@ class Committer:
     async def close(self) -> None:
         """Take no more events, and write what has entered; `StoreError` if some of it could not be."""
         closed = StoreError("the manager is closed; open the store anew")
+        self._broken = self._broken or closed
         try:
             await self.flush()
         finally:
-            self._broken = self._broken or closed
             if self._timer is not None:
                 self._timer.cancel()
+            for group in self._queue:
+                if not group.members:  # who began to wait after this did
+                    group.settle(closed)
 
     def follow(self, records: Sequence[Record], *, reread: Reread) -> None:
         """Take in records that are on the journal already, while nothing of our own is under way.

@@ -26,6 +26,7 @@ _DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
 _CHUNK_BYTES: Final = 1 << 16
 _QUEUE_SIZE: Final = 256
 _ABORT: Final = struct.pack("ii", 1, 0)
+_CAN_SHARE_PORTS: Final = hasattr(socket, "SO_REUSEPORT")
 
 # What arrived and when, by the loop's clock; nothing at the end, or the error that was the end.
 _Arrivals: TypeAlias = "asyncio.Queue[tuple[float, bytes | OSError]]"
@@ -293,9 +294,10 @@ class FaultProxy:
         """Refuse new connections, as a server that is not running; those there are stay."""
         if not self._refuses and self._socket is not None:
             self._loop.remove_reader(self._socket)
+            # Bound and not listening, it refuses, and nobody else gets the port: not even between these two.
+            refusing = self._bind(self.port) if _CAN_SHARE_PORTS else None
             self._socket.close()
-            # Bound and not listening, it refuses, and nobody else gets the port.
-            self._socket = self._bind(self.port)
+            self._socket = refusing or self._bind(self.port)
         self._refuses = True
 
     def heal(self) -> None:
@@ -309,6 +311,8 @@ class FaultProxy:
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         bound.setblocking(False)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if _CAN_SHARE_PORTS:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((self.host, port))
         return bound
 

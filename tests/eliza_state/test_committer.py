@@ -449,3 +449,18 @@ async def test_a_kill_of_a_buffered_store_loses_a_tail_and_nothing_else(sqlite_u
 
         assert sorted(told[: len(told) - len(missing)]) == sorted(set(told) & set(ids))
         assert told[len(told) - len(missing) :] == missing
+
+
+async def test_who_begins_to_wait_while_the_manager_closes_is_told(opened, sqlite_url):
+    told: list[StoreError | None] = []
+    for turns in range(12):  # of the loop, in one of which what was written is told
+        manager = await opened(sqlite_url)
+        closing = asyncio.create_task(manager.core.committer.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            (error,) = await asyncio.gather(manager.flush(), return_exceptions=True)
+        told.append(error)
+        await closing
+
+    assert {type(error) for error in told} <= {type(None), StoreError}

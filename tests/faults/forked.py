@@ -1,51 +1,25 @@
-"""Processes that are forked off the nursery, which is started when the first is asked for."""
+"""Processes that run a module of this package, and answer it line by line, beside an event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import functools
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final, Self
 
 import attrs
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-MODULES: Final = ("tests.faults.worker", "tests.faults.keys_worker", "tests.faults.puppet")
-"""What processes may run: modules with `run(argument)`."""
-_FOR_SERVERS: Final = (
-    "eliza_state.feed.postgresql",
-    "eliza_state.journal.databases.claims",
-    "eliza_state.storage.redis",
-)
-"""What those import only when they need it."""
+from tests.forking.process import ROOT, forked, sources
+from tests.forking.request import Request
+
+_PROGRAM: Final = """
+import importlib, sys, warnings
+warnings.simplefilter("error")
+importlib.import_module(sys.argv[1]).run(sys.argv[2])
+"""
 _LINE_BYTES: Final = 1 << 26
-
-
-@functools.cache
-def _nursery() -> socket.socket:
-    """Start the nursery, which lives as long as this process."""
-    ours, theirs = socket.socketpair()
-    program = [sys.executable, "-W", "error", "-m", "tests.faults.nursery"]
-    nursery = subprocess.Popen(
-        [*program, str(theirs.fileno()), *MODULES, *_FOR_SERVERS],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        process_group=0,  # Ctrl-C is for the tests, which then end it
-    )
-    theirs.close()
-    atexit.register(nursery.wait)
-    atexit.register(ours.close)
-    return ours
 
 
 async def _reader(file: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
@@ -74,12 +48,12 @@ class Forked:
             os.pipe() for _ in range(3)
         )
         theirs = [their_input, their_output, os.open(errors, os.O_WRONLY | os.O_CREAT), their_end]
-        socket.send_fds(_nursery(), [json.dumps([module, argument]).encode()], theirs)
+        request = Request(_PROGRAM, False, [module, argument], str(ROOT), {**os.environ, **sources()})
+        pid = forked(request, theirs)
         for file in theirs:
             os.close(file)
         output, hearing = await _reader(our_output)
         end, waiting = await _reader(our_end)
-        pid = int(await output.readline())
         return cls(pid, our_input, output, end, (hearing, waiting))
 
     async def line(self) -> bytes:

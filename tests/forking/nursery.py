@@ -54,6 +54,8 @@ def asked(requests: socket.socket) -> Request | None:
         if not pid:
             _begin(request, files)
             return request
+        with contextlib.suppress(ProcessLookupError):
+            os.setpgid(pid, pid)  # whoever asked may signal the group before the process has come that far
         *theirs, waits[pid] = files
         for file in theirs:
             os.close(file)

@@ -52,6 +52,8 @@ IMPORTED: Final = (
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite",
     "tests.eliza_state.chat",
+    "tests.faults.keys_worker",
+    "tests.faults.worker",
 )
 """What the programs of tests import."""
 IS_GOOD_AT_FORKING: Final = sys.platform == "linux"
@@ -77,7 +79,7 @@ class Process:
         self.stdin = os.fdopen(our_input, "w", encoding="utf-8")
         self.stdout = os.fdopen(our_output, encoding="utf-8")
         files = [their_input, their_output, self._errors(stderr, their_output), their_end]
-        self.pid = _asked(request, files)
+        self.pid = forked(request, files)
         for file in files:
             os.close(file)
 
@@ -181,8 +183,8 @@ class Process:
 _asking = threading.Lock()
 
 
-def _asked(request: Request, files: list[int]) -> int:
-    """Have the nursery fork a process, and return its number."""
+def forked(request: Request, files: list[int]) -> int:
+    """Have the nursery fork a process with these files, see `FILES`; return its number."""
     with _asking:
         nursery = _nursery()
         request.send(nursery, files)
@@ -197,7 +199,7 @@ def _nursery() -> socket.socket:
     nursery = subprocess.Popen(
         [sys.executable, "-m", "tests.forking.nursery", str(theirs.fileno()), *IMPORTED],
         cwd=ROOT,
-        env={**os.environ, **_sources()},
+        env={**os.environ, **sources()},
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C is for the tests, which then end it
@@ -208,7 +210,8 @@ def _nursery() -> socket.socket:
     return ours
 
 
-def _sources() -> dict[str, str]:
+def sources() -> dict[str, str]:
+    """Return the variable by which a process finds what this one imports."""
     return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
@@ -222,7 +225,7 @@ def _started(
     stderr: Files,
 ) -> Any:
     texts = [str(argument) for argument in arguments]
-    environment = {**(os.environ if env is None else env), **_sources()}
+    environment = {**(os.environ if env is None else env), **sources()}
     folder = str(ROOT if cwd is None else cwd)
     if IS_GOOD_AT_FORKING:
         return Process(Request(code, is_module, texts, folder, environment), stderr=stderr)
