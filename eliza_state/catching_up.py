@@ -6,6 +6,7 @@ from typing import Final
 
 from eliza_state.committer import Committer
 from eliza_state.dispatcher import Dispatcher
+from eliza_state.following import Following
 from eliza_state.heads import Heads
 from eliza_state.hearing import Hearing
 from eliza_state.path import Path
@@ -21,12 +22,14 @@ class CatchingUp:
         self,
         heads: Heads,
         *,
+        following: Following,
         reading: Reading,
         hearing: Hearing,
         committer: Committer,
         dispatcher: Dispatcher,
     ) -> None:
         self._heads = heads
+        self._following = following
         self._reading = reading
         self._hearing = hearing
         self._committer = committer
@@ -44,6 +47,6 @@ class CatchingUp:
                 Path(), after=self._heads.applied, until=None, newest_first=False, limit=_PAGE_RECORDS
             )
             async with self._hearing.loaded(newer):
-                self._committer.follow(newer, reread=await self._heads.reread_for(newer))
+                self._committer.follow(newer, reread=await self._following.reread_for(newer))
             if len(newer) < _PAGE_RECORDS:
                 return self._heads.applied

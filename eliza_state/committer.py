@@ -17,7 +17,8 @@ from typing import Final
 
 from eliza_state.change import Record
 from eliza_state.errors import StateError, StoreError
-from eliza_state.heads import Heads, Reread
+from eliza_state.following import Following, Reread
+from eliza_state.heads import Heads
 from eliza_state.hearing import Hearing
 from eliza_state.journal.contract import Appended, Conflict, InArchive, Journal
 from eliza_state.journal.writer import Outcome, Writer
@@ -45,6 +46,7 @@ class Committer:
         writer: Writer | None,
         snapshotter: Snapshotter | None,
         problems: Problems,
+        following: Following,
         hearing: Hearing,
         flush_interval_ms: int | None,
         max_queued: int,
@@ -54,6 +56,7 @@ class Committer:
         self._journal = journal
         self._writer = writer
         self._problems = problems
+        self._following = following
         self._hearing = hearing
         self._reading: asyncio.Task[None] | None = None
         self._snapshotter = snapshotter
@@ -199,9 +202,9 @@ class Committer:
         """Take in records that are on the journal already, while nothing of our own is under way.
 
         `reread` holds scopes that were read anew because of erasures or restores among the records; see
-        `Heads.follow`.
+        `Following.follow`.
         """
-        self._heads.follow(records, reread=reread)
+        self._following.follow(records, reread=reread)
         self._written = self._heads.applied
 
     # Writing
@@ -247,14 +250,14 @@ class Committer:
             self._take_outcome(outcome)
 
     def _has_to_read(self, missed: Sequence[Record]) -> bool:
-        return bool(missed) and (bool(self._hearing.needs(missed)) or self._heads.needs_reread(missed))
+        return bool(missed) and (bool(self._hearing.needs(missed)) or self._following.needs_reread(missed))
 
     async def _read_for(self, outcome: Appended | Conflict) -> None:
         reread: Reread = {}
         async with contextlib.AsyncExitStack() as kept:
             try:
                 await kept.enter_async_context(self._hearing.loaded(outcome.missed))
-                reread = await self._heads.reread_for(outcome.missed)
+                reread = await self._following.reread_for(outcome.missed)
             except Exception as error:  # noqa: BLE001  # those who wait for the batch must not wait for ever
                 message = f"changes of others are not told: {error}"
                 self._problems.report(Problem("journal", message, None, error))
@@ -300,7 +303,7 @@ class Committer:
         members = [pending for group in batch for pending in group.members if pending.result is None]
         if outcome.missed:
             heads.reset()
-            heads.follow(outcome.missed, reread=reread)
+            self._following.follow(outcome.missed, reread=reread)
             for pending in members:
                 heads.refold(pending)
             self._enter_again(outcome.missed)
@@ -322,7 +325,7 @@ class Committer:
             self._queue.clear()
             return
         self._heads.reset()
-        self._heads.follow(conflict.missed, reread=reread)
+        self._following.follow(conflict.missed, reread=reread)
         self._written = self._heads.applied
         self._enter_again([*conflict.missed, *conflict.known])
 

@@ -11,6 +11,7 @@ import asyncio
 from eliza_state.catching_up import CatchingUp
 from eliza_state.committer import Committer
 from eliza_state.dispatcher import Dispatcher
+from eliza_state.following import Following
 from eliza_state.heads import Heads
 from eliza_state.hearing import Hearing
 from eliza_state.journal.writer import Writer
@@ -54,6 +55,14 @@ class Core:
             applied=resources.applied,
             writer=self.journal.writer,
             announce=self.signals.publish,
+            problems=self.problems,
+        )
+        self.following = Following(
+            self.tree,
+            self.scopes,
+            self.heads,
+            writer=self.journal.writer,
+            announce=self.signals.publish,
             recover=self.reading.recover,
             problems=self.problems,
         )
@@ -66,6 +75,7 @@ class Core:
         )
         self.catching_up = CatchingUp(
             self.heads,
+            following=self.following,
             reading=self.reading,
             hearing=self.hearing,
             committer=self.committer,
@@ -101,6 +111,7 @@ class Core:
             writer=self.writer,
             snapshotter=self.snapshotter,
             problems=self.problems,
+            following=self.following,
             hearing=self.hearing,
             flush_interval_ms=self.limits.flush_interval_ms if self.is_buffered else None,
             max_queued=self.limits.max_queued,

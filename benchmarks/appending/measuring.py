@@ -35,6 +35,7 @@ class Load:
 
     One task takes its conversations in turn, several have one each. `place` says in a row's name where the
     store is; `base` is the folder for it, and `url` gives a new PostgreSQL database where that is the store.
+    One task takes as many conversations as are named, or enough for none to grow too much.
     """
 
     history: int
@@ -44,6 +45,7 @@ class Load:
     tasks: int = 1
     runs: int = RUNS
     url: Callable[[], contextlib.AbstractContextManager[str]] | None = None
+    conversations: int | None = None
 
     @property
     def name(self) -> str:
@@ -53,9 +55,11 @@ class Load:
 
     @property
     def talks(self) -> int:
-        """How many conversations it takes for none to grow too much."""
+        """How many conversations it takes."""
         if self.tasks > 1:
             return self.tasks
+        if self.conversations is not None:
+            return self.conversations
         return math.ceil(self.appends * (self.runs + 1) / max(1, self.history // GROWTH))
 
 

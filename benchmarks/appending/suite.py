@@ -65,6 +65,9 @@ MANY_BOUNDS: Final[Mapping[Side, float]] = {
 """Of many tasks."""
 
 
+_FLAT_TALKS: Final = 20
+
+
 def rows(*, quick: bool = False) -> list[Row | Skipped]:
     """Measure all of this folder; the quick size leaves out the disks, and what takes long on them."""
     if quick:
@@ -109,7 +112,9 @@ def _one_task(history: int, base: Path, *, runs: int) -> list[Row]:
 
 
 def _flat(base: Path) -> Row:
-    short, long = (Load(each, 200, "no disk", base) for each in (HISTORIES[0], HISTORIES[-1]))
+    # As many conversations on both sides, since each is a scope of its own; the short ones grow to thirty.
+    ends = HISTORIES[0], HISTORIES[-1]
+    short, long = (Load(each, 100, "no disk", base, conversations=_FLAT_TALKS) for each in ends)
     with side(long, OURS) as ours, side(short, OURS) as other:
         other_name = f"{NAME}, to {HISTORIES[0]}"
         return compare(long.name, ours=ours, other=other, other_name=other_name, unit="µs", bound=1.2)
