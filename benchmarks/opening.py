@@ -19,7 +19,7 @@ from benchmarks.appending import by_hand, event_sourcing, google_adk, langgraph,
 from benchmarks.appending.ours import NAME
 from benchmarks.appending.sides import Side, Store
 from benchmarks.growing import scope, store_of
-from benchmarks.harness import Measure, Row, Skipped, compare, figure
+from benchmarks.harness import Measure, Row, Skipped, apart, compare, figure
 from benchmarks.peers import peer
 from benchmarks.places import disk_folder
 from benchmarks.plots import Plot, curves
@@ -110,9 +110,10 @@ def _timed(read: Callable[[], Reading]) -> Measure:
 
     async def run() -> float:
         async with read() as count:
-            started = time.perf_counter()
-            assert await count() >= LAST
-            return time.perf_counter() - started
+            with apart():
+                started = time.perf_counter()
+                assert await count() >= LAST
+                return time.perf_counter() - started
 
     return milliseconds
 

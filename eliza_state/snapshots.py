@@ -31,6 +31,8 @@ _COLLECTIONS: Final = (Log, Map, Set, Entities)
 EMPTY: Final = {Log: Log[Any](), Map: Map[Any, Any](), Set: Set[Any](), Entities: Entities[Any]()}
 
 DIGEST_BYTES: Final = 16
+_AHEAD: Final = 16
+"""How many chunks are read at once at most; they wait as bytes until they are touched."""
 """The length of a chunk's digest."""
 
 
@@ -231,7 +233,7 @@ class _Reading:
 
     def column(self, item_type: Any, column: Column, *, at_once: bool) -> Log[Any]:
         """Read a column; `at_once` fetches all its chunks when one is touched, as an index of keys does."""
-        fetch = self._together(column) if at_once else self._fetch
+        fetch = self._together(column) if at_once else self._ahead(column)
         tail = chunk_from_data(self._serializer.decoder(list[item_type])(bytes(column.tail)), column.dead)
         return Log.from_chunks([*(self._lazy(item_type, entry, fetch) for entry in column.chunks), tail])
 
@@ -242,6 +244,27 @@ class _Reading:
             if not fetched:
                 fetched.update(self._fetch([entry.digest for entry in column.chunks]))
             return {digest: fetched[digest] for digest in digests}
+
+        return fetch
+
+    def _ahead(self, column: Column) -> Fetch:
+        """Return what fetches more and more chunks at a time, as long as one after the other is touched."""
+        digests = [entry.digest for entry in column.chunks]
+        places = {digest: place for place, digest in enumerate(digests)}
+        waiting: dict[bytes, bytes] = {}
+        expected, window = -1, 1
+
+        def fetch(wanted: Sequence[bytes]) -> Mapping[bytes, bytes]:
+            nonlocal expected, waiting, window
+            (digest,) = wanted
+            place = places[digest]
+            window = min(2 * window, _AHEAD) if place == expected else 1
+            expected = place + 1
+            content = waiting.pop(digest, None)
+            if content is None:
+                waiting = dict(self._fetch(digests[place : place + window]))
+                content = waiting.pop(digest)
+            return {digest: content}
 
         return fetch
 

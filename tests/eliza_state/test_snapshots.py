@@ -160,6 +160,24 @@ def test_what_is_not_touched_is_not_fetched():
     assert len(chunks.fetched) == 1
 
 
+def test_chunks_that_are_touched_in_turn_are_fetched_together():
+    items = [Item(id=str(number)) for number in range(40 * CHUNK_SIZE)]
+    chunks, state = Chunks(), Shelf(log=Log(items))
+    dump = chunks.keep(dump_slice(MODULE, state, place="here"))
+    asked: list[int] = []
+
+    def fetch(digests: Any) -> dict[bytes, bytes]:
+        asked.append(len(digests))
+        return chunks(digests)
+
+    restored = restore(dump, fetch)
+
+    assert items == list(restored.log)
+    assert asked[0] == 1
+    assert sum(asked) == 40
+    assert len(asked) < 8
+
+
 def test_a_chunk_that_cannot_be_read_is_told_and_refused():
     chunks, lost = Chunks(), []
     dump = chunks.keep(dump_slice(MODULE, shelf(CHUNK_SIZE), place="here"))
