@@ -1,7 +1,8 @@
 """How much is tested.
 
 `ELIZA_STATE_TEST_EFFORT` multiplies the numbers of examples that hypothesis tries, 1 by default. Below 1, of
-a test with many sets of parameters a part runs, always the same.
+a test with many sets of parameters a part runs, always the same, and each test of a contract runs on a part
+of the storages that promise it.
 `ELIZA_STATE_TEST_SAMPLE`, a number below 60, lets a sixtieth of the tests run: another one for each number.
 """
 
@@ -19,6 +20,8 @@ _FEWEST: Final = 3
 _PARTS: Final = 60
 _MANY: Final = 2
 _PART: Final = 5
+_CONTRACTS: Final = "eliza_state.testing."
+_PART_OF_CONTRACTS: Final = 3
 
 
 class Test(Protocol):
@@ -47,9 +50,19 @@ def thinned(tests: Sequence[T]) -> list[T]:
         return list(tests)
     alike: dict[str, list[str]] = defaultdict(list)
     for test in tests:
-        alike[test.nodeid.partition("[")[0]].append(test.nodeid)
+        alike[_kind(test)].append(test.nodeid)
     chosen: set[str] = set()
-    for names in alike.values():
+    for kind, names in alike.items():
         by_chance = sorted(names, key=lambda name: zlib.crc32(name.encode()))
-        chosen.update(by_chance[: max(_MANY, len(names) // _PART)])
+        part = _PART_OF_CONTRACTS if kind.startswith(_CONTRACTS) else _PART
+        chosen.update(by_chance[: max(_MANY, len(names) // part)])
     return [test for test in tests if test.nodeid in chosen]
+
+
+def _kind(test: Test) -> str:
+    """Return what tests have in common of which a part will do."""
+    function = getattr(test, "function", None)
+    module = getattr(function, "__module__", "")
+    if module.startswith(_CONTRACTS):
+        return f"{module}.{function.__qualname__}"
+    return test.nodeid.partition("[")[0]
