@@ -14,12 +14,13 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.effort import examples, is_in_sample, thinned
+from tests.effort import examples, is_file_in_sample, is_in_sample, thinned
 from tests.places import in_memory
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def pytest_configure() -> None:
     memory = in_memory()
     if memory is not None and "TMPDIR" not in os.environ:
         os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Do not even import files that are not in the sample."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if is_test and not is_file_in_sample(collection_path.name) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

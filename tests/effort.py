@@ -3,7 +3,8 @@
 `ELIZA_STATE_TEST_EFFORT` multiplies the numbers of examples that hypothesis tries, 1 by default. Below 1, of
 a test with many sets of parameters a part runs, always the same, and each test of a contract runs on a part
 of the storages that promise it.
-`ELIZA_STATE_TEST_SAMPLE`, a number below 60, lets a sixtieth of the tests run: another one for each number.
+`ELIZA_STATE_TEST_SAMPLE`, a number, lets a sixtieth of the tests run: of a tenth of the files, another one
+for each number below 10, a sixth.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Final, Protocol, TypeVar
 EFFORT: Final = float(os.environ.get("ELIZA_STATE_TEST_EFFORT", "1"))
 SAMPLE: Final = "ELIZA_STATE_TEST_SAMPLE"
 _FEWEST: Final = 3
-_PARTS: Final = 60
+_FILES: Final = 10
+_PARTS: Final = 6
 _MANY: Final = 2
 _PART: Final = 5
 _CONTRACTS: Final = "eliza_state.testing."
@@ -39,9 +41,18 @@ def examples(number: int) -> int:
 
 
 def is_in_sample(name: str) -> bool:
-    """Tell whether a test of this name runs."""
+    """Tell whether a test of this name runs, if its file does."""
+    return _is_chosen(name, _PARTS)
+
+
+def is_file_in_sample(name: str) -> bool:
+    """Tell whether tests in a file of this name run; of others not even the imports are to be paid for."""
+    return _is_chosen(name, _FILES)
+
+
+def _is_chosen(name: str, parts: int) -> bool:
     number = os.environ.get(SAMPLE)
-    return number is None or zlib.crc32(name.encode()) % _PARTS == int(number)
+    return number is None or zlib.crc32(name.encode()) % parts == int(number) % parts
 
 
 def thinned(tests: Sequence[T]) -> list[T]:
