@@ -57,9 +57,9 @@ class Following:
     def follow(self, records: Iterable[Record], *, reread: Reread) -> None:
         """Take in records, in order, that the journal has and this process has not, and announce them.
 
-        They are folded into the live scopes of their chains. Where
-        one tells of an erasure or a restore, the scopes that it reaches get the state that `reread_for` has
-        read; those that it has not are lost, and read before they are used again.
+        They are folded into the live scopes of their chains. Where one tells of an erasure or a restore, the
+        scopes that it reaches get the state that `reread_for` has read; those that it has not are lost, and
+        read before they are used again.
         """
         done: set[Path] = set()
         # Many records have few places, and no scope comes or goes meanwhile.

@@ -8,7 +8,6 @@ import random
 import signal
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from tests.eliza_state import chat
 from tests.eliza_state.chat import AGENT, OTHER, ROOM, TALK, Drawn, Said, Typing
 from tests.forking.process import start_program
 
-ROOT = FilePath(__file__).parents[2]
 IMPATIENT = Limits(busy_timeout_ms=60, inline_below_ms=0)
 
 

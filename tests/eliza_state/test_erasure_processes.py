@@ -19,7 +19,6 @@ from tests.eliza_state import chat
 from tests.eliza_state.chat import OTHER, ROOM, TALK, Said, Totals
 from tests.forking.process import start_program
 
-ROOT = FilePath(__file__).parents[2]
 WORD = "planted"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from pathlib import Path as FilePath
 from typing import Any
 
 import attrs
@@ -37,7 +36,6 @@ from tests.eliza_state.chat import (
 )
 from tests.forking.process import start_program
 
-ROOT = FilePath(__file__).parents[2]
 HELLO = Said(user="ada", text="hello")
 
 

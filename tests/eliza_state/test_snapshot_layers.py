@@ -20,7 +20,6 @@ from eliza_state.storage.layered import LayeredStore
 from tests.eliza_state.chat import TALK
 from tests.forking.process import run_program
 
-ROOT = FilePath(__file__).parents[2]
 MESSAGES = 10_000
 BATCH = 1_000
 MODULES = [ConversationModule()]

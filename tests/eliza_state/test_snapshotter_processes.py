@@ -7,7 +7,6 @@ import contextlib
 import random
 import signal
 from collections.abc import Mapping
-from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from tests.eliza_state.chat import TALK
 from tests.eliza_state.stored_snapshots import stored
 from tests.forking.process import start_program
 
-ROOT = FilePath(__file__).parents[2]
 MODULES = [ConversationModule()]
 
 # Messages are added and old ones edited, so that there are chunks that are written, kept and dropped.

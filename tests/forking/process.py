@@ -125,10 +125,6 @@ class Process:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
 
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self.send_signal(signal.SIGTERM)
-
     def communicate(
         self,
         input: str | None = None,  # noqa: A002  # as `Popen` names it

@@ -33,9 +33,8 @@ class Notices:
     """What is to be told of one journal by who writes it.
 
     `connect` gives a connection that is kept; `channel` is where, and `writer` who tells. One thread at a
-    time uses it. A position is told
-    once there was no other for 2 ms, and 20 ms after the first one at the latest. What fails is tried again
-    for ever, at most five seconds apart.
+    time uses it. A position is told once there was no other for 2 ms, and 20 ms after the first one at the
+    latest. What fails is tried again for ever, at most five seconds apart.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from eliza_state.storage.state_store.persistence import StatePersistence
 from eliza_state.storage.state_store.store import StateStore
 from tests.eliza_state.storage.state_store.opening import Open, entries_of
 from tests.eliza_state.storage.watched import PATIENCE_S
-from tests.forking.process import Process, start_program
+from tests.forking.process import start_program
 
 
 def test_a_second_one_in_the_same_file_is_refused(path: FilePath, open_file: Open) -> None:
@@ -57,10 +57,6 @@ while True:
 """
 
 
-def process_of(program: str, *arguments: object) -> Process:
-    return start_program(program, *arguments)
-
-
 def open_in(kind: Any, place: FilePath) -> StateStore:
     chosen = StatePersistence(enabled=True, type=kind, path=place)
     return StateStore.open(chosen, database=f"sqlite:///{place}")
@@ -68,7 +64,7 @@ def open_in(kind: Any, place: FilePath) -> StateStore:
 
 @pytest.mark.parametrize("kind", ["file", "database"])
 def test_a_process_that_ends_without_closing_writes_what_it_holds(tmp_path: FilePath, kind: str) -> None:
-    process = process_of(HOLD, kind, tmp_path / "state")
+    process = start_program(HOLD, kind, tmp_path / "state")
     process.communicate("end\n", timeout=PATIENCE_S)
 
     assert 0 == process.returncode
@@ -77,7 +73,7 @@ def test_a_process_that_ends_without_closing_writes_what_it_holds(tmp_path: File
 
 
 def test_a_second_process_is_refused(path: FilePath, open_file: Open) -> None:
-    process = process_of(HOLD, "file", path)
+    process = start_program(HOLD, "file", path)
     assert "held\n" == process.stdout.readline()
 
     with pytest.raises(StoreError, match="somebody else holds"):
@@ -91,7 +87,7 @@ def test_a_killed_process_loses_the_tail_at_most(tmp_path: FilePath, kind: str) 
     place = tmp_path / "state"
     acknowledged = 0
     for lines in (1, 2, 4):
-        process = process_of(COUNT, kind, place)
+        process = start_program(COUNT, kind, place)
         for _ in range(lines):
             acknowledged = int(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
