@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import queue
+import contextlib
+import itertools
 import sqlite3
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -17,6 +17,7 @@ import attrs
 import msgspec
 
 from benchmarks import in_memory
+from benchmarks.grouping import grouped
 from benchmarks.harness import Row, Skipped, apart, compare
 from benchmarks.talk import TEXT, Said, Talk, TalkModule
 from eliza_state import StateManager
@@ -103,22 +104,43 @@ def memory_by_hand() -> float:
 
 def durable(*, tasks: int, events: int) -> float:
     """Return the microseconds an event takes with so many tasks that dispatch one after the other."""
-
-    async def run(url: str) -> float:
-        async with StateManager.open(url, modules=[TalkModule()]) as manager:
-            talk = manager.agent("a").room("r").conversation("c")
-
-            async def work(task: int, count: int) -> None:
-                for number in range(count):
-                    await talk.dispatch(Said(id=f"{task}-{number}", user="ada", text=TEXT))
-
-            await work(0, 10)
-            started = time.perf_counter()
-            await asyncio.gather(*(work(task, events) for task in range(tasks)))
-            return time.perf_counter() - started
-
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(run(f"sqlite:///{folder}/state.db")) / (tasks * events) * 1e6
+        return dispatched(f"sqlite:///{folder}/state.db", tasks=tasks, events=events)
+
+
+def dispatched(url: str, *, tasks: int, events: int) -> float:
+    """Return the microseconds an event takes in a store, with so many tasks."""
+
+    async def run() -> float:
+        async with StateManager.open(url, modules=[TalkModule()]) as manager:
+            return await worked(manager, "c", tasks=tasks, events=events)
+
+    return asyncio.run(run()) / (tasks * events) * 1e6
+
+
+async def worked(
+    manager: StateManager,
+    name: str,
+    *,
+    tasks: int,
+    events: int,
+    ready: Callable[[], object] = lambda: None,
+) -> float:
+    """Return the seconds that tasks take to dispatch so many events each, one after the other.
+
+    Before that some are dispatched, and `ready` is called.
+    """
+    talk = manager.agent("a").room("r").conversation(name)
+
+    async def work(task: int, count: int) -> None:
+        for number in range(count):
+            await talk.dispatch(Said(id=f"{task}-{number}", user="ada", text=TEXT))
+
+    await work(0, 10)
+    ready()
+    started = time.perf_counter()
+    await asyncio.gather(*(work(task, events) for task in range(tasks)))
+    return time.perf_counter() - started
 
 
 def _open(folder: str) -> sqlite3.Connection:
@@ -160,48 +182,12 @@ def alone_by_hand() -> float:
 
 def group_by_hand() -> float:
     """Return the microseconds an event takes when tasks share the commits of a writer thread."""
-    encode = msgspec.json.Encoder().encode
-    total = TASKS * TASK_EVENTS
+    versions = itertools.count()
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(_open(folder)) as connection:
 
-    async def run(connection: sqlite3.Connection) -> float:
-        loop = asyncio.get_running_loop()
-        jobs: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]] | None] = queue.SimpleQueue()
-        version = 0
+        def write(payloads: list[bytes]) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(INSERT, [_row(next(versions), payload) for payload in payloads])
+            connection.execute("COMMIT")
 
-        def wake(futures: list[asyncio.Future[None]]) -> None:
-            for future in futures:
-                future.set_result(None)
-
-        def write() -> None:
-            nonlocal version
-            while (entry := jobs.get()) is not None:
-                batch = [entry]
-                while not jobs.empty() and (further := jobs.get()) is not None:
-                    batch.append(further)
-                rows = [_row(version + number, payload) for number, (payload, _) in enumerate(batch)]
-                version += len(rows)
-                connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(INSERT, rows)
-                connection.execute("COMMIT")
-                loop.call_soon_threadsafe(wake, [future for _, future in batch])
-
-        async def work(task: int) -> None:
-            for number in range(TASK_EVENTS):
-                future: asyncio.Future[None] = loop.create_future()
-                jobs.put((encode(Said(id=f"{task}-{number}", user="ada", text=TEXT)), future))
-                await future
-
-        thread = threading.Thread(target=write)
-        thread.start()
-        started = time.perf_counter()
-        await asyncio.gather(*(work(task) for task in range(TASKS)))
-        taken = time.perf_counter() - started
-        jobs.put(None)
-        thread.join()
-        return taken
-
-    with tempfile.TemporaryDirectory() as folder:
-        connection = _open(folder)
-        taken = asyncio.run(run(connection))
-        connection.close()
-    return taken / total * 1e6
+        return grouped(write, tasks=TASKS, events=TASK_EVENTS)

@@ -6,9 +6,8 @@ The server is started here, waits for the disk as it comes, and has no other cli
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
-import queue
-import threading
 import time
 import uuid
 from collections.abc import Callable, Generator
@@ -20,6 +19,8 @@ import psycopg
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import make_url
 
+from benchmarks.dispatching import dispatched, worked
+from benchmarks.grouping import grouped
 from benchmarks.harness import Row, compare
 from benchmarks.places import disk_folder
 from benchmarks.storing.servers import postgres_on_disk
@@ -91,32 +92,6 @@ def rows() -> list[Row]:
         ]
 
 
-def dispatched(url: str, *, tasks: int, events: int) -> float:
-    """Return the microseconds an event takes with so many tasks that dispatch one after the other."""
-
-    async def run() -> float:
-        async with StateManager.open(url, modules=[TalkModule()]) as manager:
-            return await _work(manager, "c", tasks=tasks, events=events, ready=lambda: None)
-
-    return asyncio.run(run()) / (tasks * events) * 1e6
-
-
-async def _work(
-    manager: StateManager, name: str, *, tasks: int, events: int, ready: Callable[[], object]
-) -> float:
-    talk = manager.agent("a").room("r").conversation(name)
-
-    async def work(task: int, count: int) -> None:
-        for number in range(count):
-            await talk.dispatch(Said(id=f"{task}-{number}", user="ada", text=TEXT))
-
-    await work(0, 10)
-    ready()
-    started = time.perf_counter()
-    await asyncio.gather(*(work(task, events) for task in range(tasks)))
-    return time.perf_counter() - started
-
-
 def shared(url: str, *, processes: int) -> float:
     """Return the microseconds an event takes when so many processes have as many tasks each."""
     context = multiprocessing.get_context("spawn")
@@ -140,7 +115,7 @@ def share(url: str, name: str, barrier: Any) -> None:
 
     async def run() -> None:
         async with StateManager.open(url, modules=[TalkModule()], snapshots=False) as manager:
-            await _work(manager, name, tasks=TASKS, events=TASK_EVENTS, ready=barrier.wait)
+            await worked(manager, name, tasks=TASKS, events=TASK_EVENTS, ready=barrier.wait)
             barrier.wait(PATIENCE_S)
 
     asyncio.run(run())
@@ -174,43 +149,13 @@ def alone_by_hand(url: str) -> float:
 
 def group_by_hand(url: str) -> float:
     """Return the microseconds an event takes when tasks share the commits of a writer thread."""
+    positions = itertools.count()
     with _connection(url) as connection:
-        return asyncio.run(_group(connection)) / (TASKS * TASK_EVENTS) * 1e6
 
-
-async def _group(connection: psycopg.Connection[Any]) -> float:
-    encode = msgspec.json.Encoder().encode
-    loop = asyncio.get_running_loop()
-    jobs: queue.SimpleQueue[tuple[bytes, asyncio.Future[None]] | None] = queue.SimpleQueue()
-
-    def wake(futures: list[asyncio.Future[None]]) -> None:
-        for future in futures:
-            future.set_result(None)
-
-    def write() -> None:
-        position = 0
-        while (entry := jobs.get()) is not None:
-            batch = [entry]
-            while not jobs.empty() and (further := jobs.get()) is not None:
-                batch.append(further)
-            found = [_row(position + number, payload) for number, (payload, _) in enumerate(batch)]
-            position += len(found)
-            columns = [list(column) for column in zip(*found, strict=True)]
+        def write(payloads: list[bytes]) -> None:
+            rows = [_row(next(positions), payload) for payload in payloads]
+            columns = [list(column) for column in zip(*rows, strict=True)]
             connection.execute(INSERT_MANY, columns, prepare=True)
             connection.commit()
-            loop.call_soon_threadsafe(wake, [future for _, future in batch])
 
-    async def work(task: int) -> None:
-        for number in range(TASK_EVENTS):
-            future: asyncio.Future[None] = loop.create_future()
-            jobs.put((encode(Said(id=f"{task}-{number}", user="ada", text=TEXT)), future))
-            await future
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    started = time.perf_counter()
-    await asyncio.gather(*(work(task) for task in range(TASKS)))
-    taken = time.perf_counter() - started
-    jobs.put(None)
-    thread.join()
-    return taken
+        return grouped(write, tasks=TASKS, events=TASK_EVENTS)

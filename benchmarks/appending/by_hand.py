@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import queue
 import sqlite3
-import threading
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 import psycopg
 
 from benchmarks.appending.sides import Append, Side, Store, fields_of
+from benchmarks.grouping import grouping
 from benchmarks.peers import peer
 
 Rows: TypeAlias = Sequence[tuple[bytes, str, int, bytes]]
@@ -124,35 +122,16 @@ def _postgres(store: Store) -> Any:
 
 
 @contextlib.contextmanager
-def _grouping(write: Callable[[Rows], None]) -> Any:
-    loop = asyncio.get_running_loop()
-    jobs: queue.SimpleQueue[tuple[int, int, asyncio.Future[None]] | None] = queue.SimpleQueue()
+def _grouping(write: Callable[[Rows], None]) -> Generator[Append]:
+    def write_rows(messages: list[tuple[int, int]]) -> None:
+        write([_row(talk, number) for talk, number in messages])
 
-    def work() -> None:
-        while (job := jobs.get()) is not None:
-            batch = [job]
-            while not jobs.empty() and (further := jobs.get()) is not None:
-                batch.append(further)
-            write([_row(talk, number) for talk, number, _ in batch])
-            loop.call_soon_threadsafe(_wake, [stored for _, _, stored in batch])
+    with grouping(write_rows) as put:
 
-    async def append(talk: int, number: int) -> None:
-        stored: asyncio.Future[None] = loop.create_future()
-        jobs.put((talk, number, stored))
-        await stored
+        async def append(talk: int, number: int) -> None:
+            await put((talk, number))
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
         yield append
-    finally:
-        jobs.put(None)
-        thread.join()
-
-
-def _wake(waiting: list[asyncio.Future[None]]) -> None:
-    for stored in waiting:
-        stored.set_result(None)
 
 
 _NOTHING_ELSE: Final = "no state, no signal"

@@ -14,7 +14,8 @@ from eliza_state.backup import Manifest
 from eliza_state.backup import backup as make_backup
 from eliza_state.backup import restore as restore_backup
 from eliza_state.backup import verify as verify_backup
-from eliza_state.cli.health.verifying import show_verification, shown_progress
+from eliza_state.cli.bars import shown_progress
+from eliza_state.cli.health.verifying import show_verification
 from eliza_state.cli.opening import DEFAULT_STORE
 from eliza_state.cli.options import Debug, Json, Store
 from eliza_state.cli.terminal import FAILED, output, print_json, reporting

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from eliza_state.cli.bars import shown_progress
 from eliza_state.cli.opening import DEFAULT_STORE, check_is_there, open_store
 from eliza_state.cli.options import Debug, Json, Modules, Store
-from eliza_state.cli.progress import progress_bar
 from eliza_state.cli.terminal import FAILED, one_line, output, print_json, put, reporting
-from eliza_state.migration import EventFigures, MigrationReport, Progress, SliceFigures, examine
+from eliza_state.migration import EventFigures, MigrationReport, SliceFigures, examine
 from eliza_state.migration.examination import SAMPLE
 from eliza_state.path import Path
 from eliza_state.portal import SyncStateManager
@@ -62,19 +62,7 @@ def migrate(
 
 def run_migration(manager: SyncStateManager, *, sample: int | None, write: bool) -> MigrationReport:
     """Examine a store, with a bar on standard error where that is a terminal."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    with progress_bar(console) as bar:
-        task = bar.add_task("", total=None, lines="")
-
-        def told(progress: Progress) -> None:
-            bar.update(
-                task,
-                description=progress.doing,
-                completed=progress.done,
-                total=progress.total,
-                lines=f"{progress.done:,}",
-            )
-
+    with shown_progress() as told:
         return manager.run(lambda it: examine(it, sample=sample, write=write, told=told))
 
 

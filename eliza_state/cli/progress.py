@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from eliza_state.cli.bars import progress_bar
 from eliza_state.cli.ingest import Ingestion, Source, Stopped, Tally
 from eliza_state.cli.opening import DEFAULT_STORE, open_store
 from eliza_state.cli.options import Debug, Modules, Store
@@ -107,17 +107,6 @@ def run_ingestion(
             if not quiet:
                 typer.echo(_summary(ingestion.tally, time.perf_counter() - started))
     return ingestion.tally
-
-
-def progress_bar(console: Console, *, is_hidden: bool = False) -> Progress:
-    """Return a bar for tasks with a field `lines`; it shows on a terminal alone, and goes when it is done."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[lines]}"),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=is_hidden or not console.is_terminal)
 
 
 def _total(sources: Sequence[Source]) -> int | None:

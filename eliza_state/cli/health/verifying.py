@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Generator
 from typing import Annotated
 
 import msgspec
@@ -12,16 +10,16 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from eliza_state.cli.bars import shown_progress
 from eliza_state.cli.opening import DEFAULT_STORE, archive_folder, find_modules
 from eliza_state.cli.options import Debug, Json, Modules, Store
-from eliza_state.cli.progress import progress_bar
 from eliza_state.cli.terminal import FAILED, one_line, output, print_json, put, reporting, say
 from eliza_state.clock import now_us
 from eliza_state.errors import StoreError
 from eliza_state.health import Finding, Repair, Verification
 from eliza_state.health import repair as repair_store
 from eliza_state.health import verify as verify_store
-from eliza_state.health.verifying import Progress, Told, verify_files
+from eliza_state.health.verifying import Told, verify_files
 from eliza_state.health.verifying.verification import SAMPLE
 from eliza_state.journal.source import JournalSource
 from eliza_state.manager import StateManager
@@ -116,25 +114,6 @@ def repair(
             _show_repair(done, output())
         if not done.is_good:
             raise typer.Exit(FAILED)
-
-
-@contextlib.contextmanager
-def shown_progress() -> Generator[Told]:
-    """Show a bar on standard error where that is a terminal."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    with progress_bar(console) as bar:
-        task = bar.add_task("", total=None, lines="")
-
-        def told(progress: Progress) -> None:
-            bar.update(
-                task,
-                description=progress.doing,
-                completed=progress.done,
-                total=progress.total,
-                lines=f"{progress.done:,}",
-            )
-
-        yield told
 
 
 def show_verification(found: Verification, console: Console) -> None:

@@ -43,6 +43,25 @@ def run(*arguments: object, cwd: Path, text: str = "", **more: str) -> subproces
     )
 
 
+def run_on_terminal(*arguments: object, typed: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in the current folder, as a process to which somebody types a line."""
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, f"{typed}\n".encode())
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            env=environment(),
+            stdin=theirs,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 def invoke(*arguments: object, text: str | bytes = "", **more: str) -> Any:
     """Run the command line in this process."""
     return CliRunner(env={"ELIZA_STATE_STORE": None, **more}).invoke(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from eliza_state.cli.opening import open_store
-from tests.eliza_state.cli.command import COMMAND, environment, everything, invoke
+from tests.eliza_state.cli.command import everything, invoke, run_on_terminal
 
 GREENHOUSE = "agent:eliza/room:general/conversation:greenhouse"
 
@@ -89,25 +87,11 @@ def test_without_a_terminal_and_without_yes_nothing_is_erased(store: str) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 55), ("y", 0, None)])
 def test_on_a_terminal_it_asks(store: str, answer: str, code: int, left: int | None) -> None:
-    ours, theirs = os.openpty()
-    try:
-        with subprocess.Popen(
-            [*COMMAND, "erase", "agent:eliza"],
-            env=environment(),
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as child:
-            os.write(ours, f"{answer}\n".encode())
-            output, asked = child.communicate(timeout=60)
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    done = run_on_terminal("erase", "agent:eliza", typed=answer)
 
-    assert code == child.returncode
-    assert "at and below 'agent:eliza', for good? [y/N]" in asked
-    assert ("erased" in output) == (answer == "y")
+    assert code == done.returncode
+    assert "at and below 'agent:eliza', for good? [y/N]" in done.stderr
+    assert ("erased" in done.stdout) == (answer == "y")
     assert contents(store) == left if left else contents(store) < 55
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.eliza_state.cli.command import COMMAND, environment, invoke
+from tests.eliza_state.cli.command import invoke, run_on_terminal
 from tests.eliza_state.cli.debugging.asking import WEEKEND, refused, shown, told
 
 
@@ -83,23 +81,9 @@ def test_a_point_has_to_be_named() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(("answer", "code", "position"), [("n", 1, 55), ("y", 0, 57)])
 def test_on_a_terminal_it_asks(answer: str, code: int, position: int) -> None:
-    ours, theirs = os.openpty()
-    try:
-        with subprocess.Popen(
-            [*COMMAND, "restore", WEEKEND, "--at", "v2"],
-            env=environment(),
-            stdin=theirs,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as child:
-            os.write(ours, f"{answer}\n".encode())
-            output, asked = child.communicate(timeout=60)
-    finally:
-        os.close(ours)
-        os.close(theirs)
+    done = run_on_terminal("restore", WEEKEND, "--at", "v2", typed=answer)
 
-    assert code == child.returncode
-    assert f"restore '{WEEKEND}' to position 23, which changes 2 scopes? [y/N]" in asked
-    assert ("restored" in output) == (answer == "y")
+    assert code == done.returncode
+    assert f"restore '{WEEKEND}' to position 23, which changes 2 scopes? [y/N]" in done.stderr
+    assert ("restored" in done.stdout) == (answer == "y")
     assert position == told("log", "--limit", 1)["position"]
