@@ -13,16 +13,16 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from tests.faults.engines import ENGINES
-from tests.faults.events_run import run_events
-from tests.faults.keys_run import run_keys
-from tests.faults.run import Settings
+from tests.faults.events_run import EventsRun
+from tests.faults.keys_run import KeysRun
+from tests.faults.run import Run, Settings
 
-RUNS: Final = {"events": run_events, "keys": run_keys}
+RUNS: Final[Mapping[str, type[Run]]] = {each.kind: each for each in (EventsRun, KeysRun)}
 MINUTES: Final = float(os.environ.get("ELIZA_STATE_FAULTS_MINUTES", "10"))
 SEED: Final = os.environ.get("ELIZA_STATE_FAULTS_SEED")
 EVENTS_SHARE: Final = 3
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.write(f"{kind} on {settings.engine}, seed {settings.seed} …\n")
         sys.stdout.flush()
         folder = Path(tempfile.mkdtemp(prefix=f"faults-{kind}-"))
-        outcome = asyncio.run(RUNS[kind](settings, folder))
+        outcome = asyncio.run(RUNS[kind](settings, folder).carry_out())
         sys.stdout.write(f"{outcome.told()}\n")
         if outcome.findings:
             failed += 1

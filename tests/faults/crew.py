@@ -137,6 +137,14 @@ class Crew:
         """Wait until the first process is at work, and so the others are about to be."""
         assert await self.members[0].hear() == "ready"
 
+    async def rest(self) -> None:
+        """Bring the processes to rest: what they have begun is over, and they begin nothing more."""
+        for member in self.members:
+            member.tell("rest")
+        for member in self.members:
+            while await member.hear() != "rested":
+                pass
+
     @property
     def strikes(self) -> dict[str, Strike]:
         """What can befall a process."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from eliza_state.change import Record
 from eliza_state.manager import StateManager
 from tests.faults import checking
-from tests.faults.crew import Crew, Member, Stuck
-from tests.faults.engines import ENGINES, Engine
+from tests.faults.crew import Crew
+from tests.faults.engines import Engine
 from tests.faults.history import Count, History, read_history, worker_name
 from tests.faults.leaks import growth_bytes
 from tests.faults.ledger import modules
-from tests.faults.run import Outcome, Settings, striking
+from tests.faults.run import Outcome, Run, Settings
 
 GROWTH_BYTES: Final = 24 * 2**20
 GROWTH_BYTES_EACH: Final = 400
@@ -26,83 +25,49 @@ GROWTH_BYTES_EACH: Final = 400
 _LOOK_S: Final = 0.5
 
 
-def members(settings: Settings, engine: Engine) -> list[Member]:
-    """Return the workers, not started."""
+class EventsRun(Run):
+    """Workers that dispatch events: the journal, their answers, states and leaks are checked."""
 
-    def argument(worker: int) -> Callable[[int], str]:
-        def of(life: int) -> str:
-            orders = {
-                "url": engine.url,
-                "seed": settings.seed,
-                "worker": worker,
-                "life": life,
-                "folder": str(engine.folder),
-                "snapshots": engine.snapshots,
-                "pace_s": settings.pace_s,
-            }
-            return json.dumps(orders)
+    kind = "events"
+    worker_module = "tests.faults.worker"
 
-        return of
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        super().__init__(settings, folder)
+        self._reports: dict[str, Any] = {}
 
-    names = map(worker_name, range(settings.workers))
-    return [
-        Member(name, engine.folder, "tests.faults.worker", argument(worker))
-        for worker, name in enumerate(names)
-    ]
+    def worker_name(self, worker: int) -> str:
+        return worker_name(worker)
 
+    def orders(self, engine: Engine) -> Mapping[str, Any]:
+        return {"url": engine.url, "snapshots": engine.snapshots, "pace_s": self.settings.pace_s}
 
-async def run_events(settings: Settings, folder: Path) -> Outcome:
-    """Run workers that dispatch events, and check the journal, their answers, states and leaks."""
-    outcome = Outcome(settings, "events", folder)
-    struck: dict[str, int] = {}
-    try:
-        async with ENGINES[settings.engine](folder) as engine:
-            crew = Crew(members(settings, engine))
-            async with crew:
-                await crew.ready()
-                async with striking(settings, {**engine.strikes, "processes": crew.strikes}, struck):
-                    await _run_out(settings, folder)
-                reports = await _concluded(crew, engine, outcome)
-            outcome.findings += [f"connected still: {what}" for what in await engine.left_connections()]
-            records = await _records(engine)
-        await asyncio.to_thread(_check, outcome, records, reports)
-        outcome.findings += itertools.chain(*(member.complaints() for member in crew.members))
-    except* Stuck as stuck:
-        outcome.findings += map(str, stuck.exceptions)
-    outcome.take(struck)
-    return outcome
+    async def last(self) -> None:
+        """Return when the run has taken its time, or so many events are acknowledged as it is to have."""
+        wanted = self.settings.acknowledged
+        if not wanted:
+            await super().last()
+            return
+        count = Count(self.folder, workers=self.settings.workers)
+        while count.acknowledged() < wanted:  # noqa: ASYNC110  # the workers write it down alone
+            await asyncio.sleep(_LOOK_S)
 
+    async def conclude(self, crew: Crew, engine: Engine) -> None:
+        """Ask the workers for all states and let them close; note what they leave behind."""
+        outcome = self.outcome
+        paths = dict.fromkeys(record.path for record in reversed(await _records(engine)))
+        scopes = dict.fromkeys(above for path in paths for above in path.chain())
+        asked = engine.folder / "paths"
+        asked.write_text("\n".join(path.encode() for path in scopes))
+        self._reports = {member.name: await member.ask(f"report {asked}") for member in crew.members}
+        for member in crew.members:
+            samples = await member.ask("close")
+            if member is crew.members[0]:
+                outcome.findings += _grown(outcome, samples)
+            outcome.left_behind(member.name, json.loads(await member.hear()))
+            await member.end()
 
-async def _run_out(settings: Settings, folder: Path) -> None:
-    """Return when the run has taken its time, or so many events are acknowledged as it is to have."""
-    if not settings.acknowledged:
-        await asyncio.sleep(settings.seconds)
-        return
-    count = Count(folder, workers=settings.workers)
-    while count.acknowledged() < settings.acknowledged:  # noqa: ASYNC110  # the workers write it down alone
-        await asyncio.sleep(_LOOK_S)
-
-
-async def _concluded(crew: Crew, engine: Engine, outcome: Outcome) -> dict[str, Any]:
-    """Bring the workers to rest, ask them for all states, let them close; note what they leave behind."""
-    for member in crew.members:
-        member.tell("rest")
-    for member in crew.members:
-        while await member.hear() != "rested":
-            pass
-    paths = dict.fromkeys(record.path for record in reversed(await _records(engine)))
-    scopes = dict.fromkeys(above for path in paths for above in path.chain())
-    (engine.folder / "paths").write_text("\n".join(path.encode() for path in scopes))
-    reports = {member.name: await member.ask(f"report {engine.folder / 'paths'}") for member in crew.members}
-    for member in crew.members:
-        samples = await member.ask("close")
-        if member is crew.members[0]:
-            outcome.findings += _grown(outcome, samples)
-        left = json.loads(await member.hear())
-        outcome.findings += [f"{member.name} has left {kind}: {what}" for kind, what in left.items()]
-        await member.end()
-    outcome.figures["killed"] = crew.killed
-    return reports
+    async def check(self, engine: Engine) -> None:
+        await asyncio.to_thread(_check, self.outcome, await _records(engine), self._reports)
 
 
 def _grown(outcome: Outcome, samples: Iterable[Any]) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from tests.faults.events_run import run_events
-from tests.faults.keys_run import run_keys
+from tests.faults.events_run import EventsRun
+from tests.faults.keys_run import KeysRun
 from tests.faults.run import Settings
 
 SEED: Final = int(os.environ.get("ELIZA_STATE_FAULTS_SEED", "1"))
@@ -24,7 +24,7 @@ def settings(engine: str, *, plan: int) -> Settings:
 
 @pytest.mark.parametrize(("engine", "plan"), [("postgresql", 0), ("sqlite+redis", 4), ("sqlite", 5)])
 async def test_events_outlive_faults(tmp_path: Path, engine: str, plan: int) -> None:
-    outcome = await run_events(settings(engine, plan=plan), tmp_path)
+    outcome = await EventsRun(settings(engine, plan=plan), tmp_path).carry_out()
 
     assert not outcome.findings, outcome.told()
     assert outcome.figures["acknowledged"]
@@ -33,7 +33,7 @@ async def test_events_outlive_faults(tmp_path: Path, engine: str, plan: int) -> 
 
 @pytest.mark.parametrize(("engine", "plan"), [("postgresql+redis", 1), ("postgresql", 2), ("sqlite", 3)])
 async def test_keys_are_linearizable_under_faults(tmp_path: Path, engine: str, plan: int) -> None:
-    outcome = await run_keys(settings(engine, plan=plan), tmp_path)
+    outcome = await KeysRun(settings(engine, plan=plan), tmp_path).carry_out()
 
     assert not outcome.findings, outcome.told()
     assert outcome.figures["done"]
