@@ -78,9 +78,31 @@ class Record(NamedTuple):
     @property
     def checksum(self) -> int:
         """A CRC-32 over every field but the writer and the cause; it detects damage, not forgery."""
-        numbers = _HEADER.pack(self.position, self.version, self.recorded_at_us, self.schema_version)
-        names = _names_checksum(self.path, self.event)
-        return zlib.crc32(self.payload, zlib.crc32(self.key, zlib.crc32(numbers, names)))
+        return checksum_of(
+            self.position,
+            self.key,
+            self.path,
+            self.version,
+            self.event,
+            self.schema_version,
+            self.payload,
+            self.recorded_at_us,
+        )
+
+
+def checksum_of(
+    position: int,
+    key: bytes,
+    path: Path,
+    version: int,
+    event: str,
+    schema_version: int,
+    payload: bytes,
+    recorded_at_us: int,
+) -> int:
+    """Return the checksum of a record with these fields; see `Record.checksum`."""
+    numbers = _HEADER.pack(position, version, recorded_at_us, schema_version)
+    return zlib.crc32(payload, zlib.crc32(key, zlib.crc32(numbers, _names_checksum(path, event))))
 
 
 @functools.lru_cache(maxsize=4_096)

@@ -111,7 +111,8 @@ def _configure(
     def begin_transaction(connection: Connection) -> None:
         # Straight to the driver: every append begins a transaction, and SQLAlchemy's way costs 7 µs more.
         driver: Any = connection.connection.driver_connection
-        driver.execute(begin)
+        if not driver.in_transaction:  # that somebody has begun there
+            driver.execute(begin)
 
 
 def _is_new(driver: sqlite3.Connection) -> bool:

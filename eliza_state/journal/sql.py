@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import URL, Connection
 
-from eliza_state.change import Record
+from eliza_state.change import Record, checksum_of
 from eliza_state.clock import now_us
 from eliza_state.errors import Busy, StoreError
 from eliza_state.event import ERASURE, RESTORE
@@ -165,7 +165,7 @@ class SqlJournal(Journal):
         if any(draft.event == RESTORE for draft in drafts):
             return None
         self._end = None
-        generation = end.generation or 0
+        generation = end.generation
         rows, below = self._rows(None, drafts, end)
         if not self.archive.is_live(_scopes_of(rows, below), generation):
             return None
@@ -215,9 +215,7 @@ class SqlJournal(Journal):
             last_us = max(at_us or clock_us, last_us)
             path_id, above = interning.path(connection, path)
             kind = interning.event_type(connection, event, schema_version)
-            checksum = Record(
-                position, key, path, version, event, schema_version, payload, last_us, "", cause
-            ).checksum
+            checksum = checksum_of(position, key, path, version, event, schema_version, payload, last_us)
             rows.append((position, path_id, version, kind, key, payload, last_us, writer, cause, checksum))
             below += [(scope, position) for scope in above]
         return rows, below

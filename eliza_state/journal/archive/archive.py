@@ -113,14 +113,11 @@ class JournalArchive:
         """Tell, without asking the tables, that no scope is in the archive; `False` where that is unknown."""
         return not generation or (generation == self._generation and scopes <= self._live)
 
-    def check(self, connection: Connection, scopes: set[int], *, generation: int | None = None) -> None:
+    def check(self, connection: Connection, scopes: set[int], generation: int) -> None:
         """Raise `InArchive` if one of the scopes, by their integers, is in the archive.
 
-        What was not is not asked about again until the archive changes. Its generation is looked up unless
-        it is given.
+        What was not is not asked about again until the archive's `generation` is another one.
         """
-        if generation is None:
-            generation = rows.generation(connection)
         if generation != self._generation or len(self._live) > _CHECKED_SCOPES:
             self._generation, self._live = generation, set()
         if not generation:

@@ -25,20 +25,18 @@ Row: TypeAlias = tuple[Any, ...]
 Below: TypeAlias = Sequence[tuple[int, int]]
 """Rows of the table `below`: a scope's integer and the position of a record below it."""
 
-LAST: Final = "SELECT position, recorded_at_us FROM record ORDER BY position DESC LIMIT 1"
-
 
 class Found(NamedTuple):
     """Where a transaction begins: the last record's position and time, and who was written to by then.
 
     `reached` tells how many of the table's records after a position are addressed to which paths, by their
-    integers. `generation` counts the changes of the archive, where that costs nothing to tell.
+    integers. `generation` counts the changes of the archive.
     """
 
     head: int
     last_us: int
     reached: Mapping[int, int] = MappingProxyType({})
-    generation: int | None = None
+    generation: int = 0
 
 
 class Taken(StoreError):

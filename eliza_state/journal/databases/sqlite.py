@@ -18,7 +18,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from eliza_state import sqlite
 from eliza_state.errors import StoreError
-from eliza_state.journal.databases.database import LAST, ROW, Below, Database, Found, Row, Taken
+from eliza_state.journal.databases.database import ROW, Below, Database, Found, Row, Taken
 
 # SQLite's own default. A longer log is no better: until the first checkpoint each commit makes its file grow.
 _CHECKPOINT_BYTES: Final = 4_000_000
@@ -26,6 +26,10 @@ _CHECKPOINT_BYTES: Final = 4_000_000
 _COMMIT_BYTES: Final = 16_000
 _ROW_BYTES: Final = 1_300
 
+# With `max`, SQLite takes the other column from the same row; where there is none, all of them are null.
+_END: Final = (
+    "SELECT max(position), recorded_at_us, (SELECT value FROM meta WHERE name = 'archive') FROM record"
+)
 _REACHED: Final = "SELECT path, count(*) FROM record WHERE position > ? GROUP BY path"
 _NEWER: Final = f"SELECT {ROW} FROM record WHERE position > ? AND position < ? ORDER BY position"  # noqa: S608  # constants only
 _INSERT_RECORD: Final = "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -60,8 +64,19 @@ class SqliteDatabase(Database):
     def writing(self, purpose: str) -> Generator[Connection]:
         with sqlite.translated(purpose), self._lock:
             connection = self._connected(purpose)
-            with connection.begin():
+            # Straight to the driver: SQLAlchemy begins one only where it is asked something meanwhile, which
+            # goes on in this one.
+            driver = _driver(connection)
+            driver.execute("BEGIN IMMEDIATE")
+            try:
                 yield connection
+                driver.commit()
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # who is rolled back for is told what went wrong
+                    driver.rollback()
+                raise
+            finally:
+                connection.rollback()
 
     def _connected(self, purpose: str) -> Connection:
         if self._writing is None:
@@ -73,14 +88,14 @@ class SqliteDatabase(Database):
     @contextlib.contextmanager
     def appending(self, purpose: str, *, after: int | None = None) -> Generator[tuple[Connection, Found]]:
         with self.writing(purpose) as connection:
-            with contextlib.closing(_cursor(connection)) as cursor:
-                head, last_us = cursor.execute(LAST).fetchone() or (0, 0)
+            with contextlib.closing(_driver(connection).cursor()) as cursor:
+                head, last_us, generation = (int(found or 0) for found in cursor.execute(_END).fetchone())
                 is_behind = after is not None and after < head
                 reached = dict(cursor.execute(_REACHED, (after,))) if is_behind else {}
-            yield connection, Found(head, last_us, reached)
+            yield connection, Found(head, last_us, reached, generation)
 
     def store(self, connection: Connection, rows: Sequence[Row], below: Below) -> None:
-        with contextlib.closing(_cursor(connection)) as cursor:
+        with contextlib.closing(_driver(connection).cursor()) as cursor:
             try:
                 cursor.executemany(_INSERT_RECORD, rows)
             except sqlite3.IntegrityError as error:
@@ -96,7 +111,7 @@ class SqliteDatabase(Database):
         first = rows[0][0]
         if first == after + 1:
             return ()
-        with contextlib.closing(_cursor(connection)) as cursor:
+        with contextlib.closing(_driver(connection).cursor()) as cursor:
             newer: list[Row] = cursor.execute(_NEWER, (after, first)).fetchall()
         return newer
 
@@ -117,13 +132,11 @@ class SqliteDatabase(Database):
 
     def expunge(self) -> bool:
         with sqlite.translated("empty the log"), self._lock:
-            driver: Any = self._connected("empty the log").connection.driver_connection
-            return sqlite.empty_log(driver)
+            return sqlite.empty_log(_driver(self._connected("empty the log")))
 
     def free_bytes(self) -> int:
         with self.reading("read") as connection:
-            driver: Any = connection.connection.driver_connection
-            return sqlite.free_bytes(driver)
+            return sqlite.free_bytes(_driver(connection))
 
     def give_back(self, *, max_bytes: int) -> int:
         return self._shrunk("give back what is free", partial(sqlite.give_back, max_bytes=max_bytes))
@@ -133,7 +146,7 @@ class SqliteDatabase(Database):
 
     def _shrunk(self, purpose: str, shrink: Callable[[Any], int]) -> int:
         with sqlite.translated(purpose), self._lock:
-            given = shrink(self._connected(purpose).connection.driver_connection)
+            given = shrink(_driver(self._connected(purpose)))
         # What moves into the place of what went is in the log first.
         self._unchecked_bytes += given
         return given
@@ -152,5 +165,5 @@ class SqliteDatabase(Database):
                 self._writing = None
 
 
-def _cursor(connection: Connection) -> Any:
-    return connection.connection.cursor()
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
