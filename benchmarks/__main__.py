@@ -16,9 +16,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import platform
-import sqlite3
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +25,8 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import Row, Skipped
+from benchmarks import machine
+from benchmarks.harness import COLUMNS, Row, Skipped, cells
 
 SIZED: Final = ("appending", "dispatching", "opening", "holding", "cleaning")
 """The suites that have a quick size."""
@@ -60,20 +58,11 @@ def table(suite: str, rows: Sequence[Row | Skipped]) -> Table:
     """Return the figures for people."""
     title = f"{suite}: medians; ratios as minimum, median, maximum of the pairs"
     shown = Table(title=title, title_justify="left")
-    for name in ("what", "ours", "other side", "ratio", "bound", "", "not the same"):
+    for name in COLUMNS:
         shown.add_column(name, overflow="fold")
     for row in rows:
-        shown.add_row(*(_figures(row) if isinstance(row, Row) else (row.name, "skipped", row.why)))
+        shown.add_row(*cells(row))
     return shown
-
-
-def _figures(row: Row) -> Sequence[str]:
-    ratios = row.ratios
-    other = f"{statistics.median(row.other):,.2f} {row.unit}  {row.other_name}" if row.other else ""
-    spread = f"{min(ratios):.3g}  {statistics.median(ratios):.3g}  {max(ratios):.3g}" if row.other else ""
-    ours = f"{statistics.median(row.ours):,.2f} {row.unit}"
-    bound = "" if row.bound is None else f"{row.bound:.3g}"
-    return row.name, ours, other, spread, bound, "" if row.is_within else "over", row.note
 
 
 def draw(suite: str, rows: Sequence[Row | Skipped], folder: Path) -> None:
@@ -85,9 +74,10 @@ def draw(suite: str, rows: Sequence[Row | Skipped], folder: Path) -> None:
 
 
 def write(found: dict[str, list[Row | Skipped]], path: Path) -> None:
-    """Write the figures of suites as JSON."""
+    """Write the figures of suites as JSON, and what they were measured on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = {suite: [attrs.asdict(row) for row in rows] for suite, rows in found.items()}
+    suites = {suite: [attrs.asdict(row) for row in rows] for suite, rows in found.items()}
+    values = {"machine": machine.described(), "measured_at": time.strftime("%Y-%m-%d"), "suites": suites}
     path.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
@@ -100,10 +90,7 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, help="where to draw (docs/benchmarks)")
     options = parser.parse_args()
     console = Console(width=max(Console().width, 160))
-    console.print(
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.system()} on"
-        f" {platform.machine()}"
-    )
+    console.print(", ".join(f"{name} {told}" for name, told in machine.described().items()))
     results = options.json or RESULTS / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}.json"
     drawings = options.plots or (results.parent if options.quick else DRAWINGS)
     found: dict[str, list[Row | Skipped]] = {}

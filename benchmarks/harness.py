@@ -6,6 +6,7 @@ import contextlib
 import gc
 import statistics
 from collections.abc import Callable, Generator, Sequence
+from typing import Final
 
 import attrs
 
@@ -48,6 +49,22 @@ class Skipped:
 
     name: str
     why: str
+
+
+COLUMNS: Final = ("what", "ours", "other side", "ratio", "bound", "", "not the same")
+"""What `cells` gives."""
+
+
+def cells(row: Row | Skipped) -> Sequence[str]:
+    """Return a row of a table for people: medians, and of the ratios the least, the median and the most."""
+    if isinstance(row, Skipped):
+        return row.name, "skipped", row.why, "", "", "", ""
+    ratios = row.ratios
+    ours = f"{statistics.median(row.ours):,.2f} {row.unit}"
+    other = f"{statistics.median(row.other):,.2f} {row.unit}  {row.other_name}" if row.other else ""
+    spread = f"{min(ratios):.3g}  {statistics.median(ratios):.3g}  {max(ratios):.3g}" if row.other else ""
+    bound = "" if row.bound is None else f"{row.bound:.3g}"
+    return row.name, ours, other, spread, bound, "" if row.is_within else "over", row.note
 
 
 @contextlib.contextmanager
