@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 Open = Callable[..., Any]
 
-_ON_SERVERS = ("test_erasure", "test_manager", "test_manager_concurrency", "test_manager_ids")
+_ON_SERVERS = (
+    "test_erasure",
+    "test_follower",
+    "test_manager",
+    "test_manager_concurrency",
+    "test_manager_ids",
+    "test_restoring",
+)
 
 
 @pytest.fixture
@@ -39,6 +46,13 @@ def postgres_database(postgres_administrator: Administrator) -> Iterator[str]:
 def postgres_store(postgres_database: str) -> str:
     """A store in PostgreSQL that is not there yet."""
     return f"{postgres_database}{'&' if '?' in postgres_database else '?'}schema=test_{uuid4().hex}"
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_store"])
+def shared_url(request: pytest.FixtureRequest) -> str:
+    """A store, not there yet, that several managers may have open as if they were processes."""
+    found: str = request.getfixturevalue(request.param)
+    return found
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

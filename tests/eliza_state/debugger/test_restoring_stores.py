@@ -36,9 +36,9 @@ async def texts(manager: StateManager, of: Path = TALK, **options: Any) -> list[
 
 
 @pytest.fixture
-async def two(opened: Open, sqlite_url: str) -> tuple[StateManager, StateManager]:
+async def two(opened: Open, shared_url: str) -> tuple[StateManager, StateManager]:
     """Two managers like two processes; the second has heard of all there is."""
-    one, other = await opened(sqlite_url), await opened(sqlite_url)
+    one, other = await opened(shared_url), await opened(shared_url)
     await say(one, "one", "two", "three")
     await other.refresh()
     await other.at(TALK).state()
@@ -128,8 +128,8 @@ async def test_a_scope_that_appears_at_the_last_moment_is_undone_too(two: Any) -
     assert [] == await texts(one, new)
 
 
-async def test_managers_that_write_and_restore_at_once_agree(opened: Open, sqlite_url: str) -> None:
-    managers = [await opened(sqlite_url) for _ in range(3)]
+async def test_managers_that_write_and_restore_at_once_agree(opened: Open, shared_url: str) -> None:
+    managers = [await opened(shared_url) for _ in range(3)]
 
     async def work(manager: StateManager, number: int) -> None:
         for turn in range(12):
@@ -142,7 +142,7 @@ async def test_managers_that_write_and_restore_at_once_agree(opened: Open, sqlit
 
     for manager in managers:
         await manager.refresh()
-    states = [await manager.state() for manager in (*managers, await opened(sqlite_url, snapshots=False))]
+    states = [await manager.state() for manager in (*managers, await opened(shared_url, snapshots=False))]
     assert states[:-1] == states[1:]
 
 

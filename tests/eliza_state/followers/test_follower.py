@@ -62,8 +62,8 @@ async def test_a_change_wakes_it_at_once(manager, followers):
     assert said(1) == await asyncio.wait_for(heard, 10)
 
 
-async def test_records_of_other_processes_are_looked_for(opened, sqlite_url, following):
-    here, there = await opened(sqlite_url), await opened(sqlite_url)
+async def test_records_of_other_processes_are_looked_for(opened, shared_url, following):
+    here, there = await opened(shared_url), await opened(shared_url)
     heard = asyncio.get_running_loop().create_future()
     followers = await following(here)
     await followers.follow("f", lambda told, write: heard.set_result(told.event))
@@ -209,10 +209,10 @@ async def test_what_is_written_after_the_handlers_end_is_refused(manager, follow
 # How it keeps its place
 
 
-async def test_it_goes_on_where_it_was_when_the_store_is_opened_again(opened, sqlite_url, following):
+async def test_it_goes_on_where_it_was_when_the_store_is_opened_again(opened, shared_url, following):
     heard = []
     for text in range(3):
-        manager = await opened(sqlite_url)
+        manager = await opened(shared_url)
         followers = await following(manager)
         await say(manager, text)
         follower = await followers.follow(

@@ -94,8 +94,8 @@ async def test_one_alone_hears_everything_in_order(manager, join):
     assert texts(0, 1) == worker.heard
 
 
-async def test_a_second_one_takes_its_due(opened, sqlite_url, join):
-    managers = [await opened(sqlite_url) for _ in range(2)]
+async def test_a_second_one_takes_its_due(opened, shared_url, join):
+    managers = [await opened(shared_url) for _ in range(2)]
     workers = [Worker(), Worker()]
     groups = [await join(*each) for each in zip(managers, workers, strict=True)]
     await eventually(lambda: [2, 2] == [len(group.partitions) for group in groups])
@@ -106,8 +106,8 @@ async def test_a_second_one_takes_its_due(opened, sqlite_url, join):
     assert set() == set(workers[0].heard) & set(workers[1].heard)
 
 
-async def test_more_than_there_are_partitions_wait(opened, sqlite_url, join):
-    managers = [await opened(sqlite_url) for _ in range(3)]
+async def test_more_than_there_are_partitions_wait(opened, shared_url, join):
+    managers = [await opened(shared_url) for _ in range(3)]
     groups = [await join(manager, Worker(), partitions=2) for manager in managers]
     await eventually(lambda: [1, 1, 0] == [len(group.partitions) for group in groups])
     await groups[0].close()
@@ -116,8 +116,8 @@ async def test_more_than_there_are_partitions_wait(opened, sqlite_url, join):
     assert not groups[0].is_open
 
 
-async def test_who_leaves_leaves_it_to_the_others(opened, sqlite_url, join):
-    managers = [await opened(sqlite_url) for _ in range(2)]
+async def test_who_leaves_leaves_it_to_the_others(opened, shared_url, join):
+    managers = [await opened(shared_url) for _ in range(2)]
     workers = [Worker(), Worker()]
     groups = [await join(*each) for each in zip(managers, workers, strict=True)]
     await eventually(lambda: [2, 2] == [len(group.partitions) for group in groups])
@@ -137,8 +137,8 @@ async def settled(managers, groups) -> None:
         await group.settled()
 
 
-async def test_what_is_written_is_there_once(opened, sqlite_url, join):
-    managers = [await opened(sqlite_url) for _ in range(3)]
+async def test_what_is_written_is_there_once(opened, shared_url, join):
+    managers = [await opened(shared_url) for _ in range(3)]
     groups = [await join(manager, Worker()) for manager in managers]
     await say(managers[0], *range(3))
     await eventually(lambda: 4 == sum(len(group.partitions) for group in groups))
@@ -149,8 +149,8 @@ async def test_what_is_written_is_there_once(opened, sqlite_url, join):
     assert 24 == len(joined) == len(set(joined))
 
 
-async def test_a_place_is_kept_for_each_partition(opened, sqlite_url, join):
-    manager = await opened(sqlite_url)
+async def test_a_place_is_kept_for_each_partition(opened, shared_url, join):
+    manager = await opened(shared_url)
     worker = Worker()
     group = await join(manager, worker)
     await say(manager, 0)
@@ -192,8 +192,8 @@ async def test_a_record_that_fails_is_skipped(manager, join):
     assert "follower" in {problem.kind for problem in manager.problems}
 
 
-async def test_a_partition_changes_hands_between_two_records(opened, sqlite_url, join):
-    managers = [await opened(sqlite_url) for _ in range(2)]
+async def test_a_partition_changes_hands_between_two_records(opened, shared_url, join):
+    managers = [await opened(shared_url) for _ in range(2)]
     at_hand, go_on = asyncio.Event(), asyncio.Event()
     heard: list[str] = []
 
@@ -220,10 +220,10 @@ async def test_a_partition_changes_hands_between_two_records(opened, sqlite_url,
 # Joining
 
 
-async def test_all_divide_alike(opened, sqlite_url, join):
-    await join(await opened(sqlite_url), Worker())
+async def test_all_divide_alike(opened, shared_url, join):
+    await join(await opened(shared_url), Worker())
     with pytest.raises(RegistrationError, match="not in 3 partitions as greeter#conversation#0"):
-        await join(await opened(sqlite_url), Worker(), partitions=3)
+        await join(await opened(shared_url), Worker(), partitions=3)
 
 
 async def test_what_is_shared_is_not_followed_alone(manager, following, join):
