@@ -20,10 +20,6 @@ async def say(manager, count: int, *, to=TALK) -> None:
         await manager.dispatch(said(number), to=to)
 
 
-def kinds(manager) -> list[str]:
-    return [problem.kind for problem in manager.problems]
-
-
 async def test_changes_come_in_order_from_the_moment_of_the_call(manager):
     await say(manager, 1)
     changes = manager.changes()
