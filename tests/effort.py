@@ -23,7 +23,7 @@ _PARTS: Final = 6
 _MANY: Final = 2
 _PART: Final = 5
 _CONTRACTS: Final = "eliza_state.testing."
-_PART_OF_CONTRACTS: Final = 3
+_PART_OF_CONTRACTS: Final = 4
 
 
 class Test(Protocol):

@@ -4,7 +4,7 @@
 
 Each version gets an environment of its own, `.venv-3.12` and so on, made once. A version that is not on
 this machine is named and left out. Random tests try a tenth of what they try elsewhere, and what one version
-tells for all is left out. With `--sample` a sixtieth of the tests run, another one for each version.
+tells for all is left out. With `--sample` a sixtieth of the tests run, under the newest other version alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.effort import SAMPLE
@@ -55,18 +55,24 @@ def environment(version: str, python: str) -> Path:
     return executable
 
 
-def main(arguments: list[str]) -> int:
-    """Run the tests under each version; return how many versions failed."""
-    is_sample = "--sample" in arguments
-    versions = [argument for argument in arguments if argument != "--sample"]
-    failed = 0
-    for version in versions or SUPPORTED:
+def others(wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the versions that are not the one that runs, with their interpreters; tell what is not there."""
+    for version in wanted:
         if version == f"{sys.version_info.major}.{sys.version_info.minor}":
             continue
         python = interpreter(version)
         if python is None:
             print(f"Python {version} is not on this machine: left out", flush=True)
-            continue
+        else:
+            yield version, python
+
+
+def main(arguments: list[str]) -> int:
+    """Run the tests under each version; return how many versions failed."""
+    is_sample = "--sample" in arguments
+    found = list(others([argument for argument in arguments if argument != "--sample"] or SUPPORTED))
+    failed = 0
+    for version, python in found[-1:] if is_sample else found:
         print(f"Python {version}", flush=True)
         executable = environment(version, python)
         tests = [str(executable), "-m", "pytest", "-n", "auto", "--quiet", "-m", "not once"]
