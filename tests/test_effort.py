@@ -34,7 +34,7 @@ def test_a_short_run_tries_a_contract_on_a_part_of_the_storages(monkeypatch: pyt
     promise = StorageContract.test_a_storage_answers_as_a_dict_does
     tests = [Collected(f"test_{store}.py::TestStore::test_a_promise", promise) for store in range(12)]
 
-    assert len(effort.thinned(tests)) == 4
+    assert len(effort.thinned(tests)) == 3
 
 
 def test_a_usual_run_leaves_out_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
