@@ -1,7 +1,7 @@
 """A SQL journal's database in a SQLite file.
 
-What an append takes goes straight to the driver, below the connection that SQLAlchemy holds: as Core
-statements, in a transaction of SQLAlchemy's, it takes twice the processor's time.
+What an append takes goes straight to the driver, below the connection that SQLAlchemy holds: SQLAlchemy's
+statements and transactions would nearly double what it costs beside the disk.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class SqliteDatabase(Database):
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
-                self._connection = None
+                self._connection = self._driver = None
             if self._writing is not None:
                 self._writing.dispose()
                 self._writing = None
