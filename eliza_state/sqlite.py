@@ -65,19 +65,24 @@ def writing_engine(url: URL, *, synchronous: Synchronous) -> Engine:
     return engine
 
 
-def reading_engine(url: URL, *, busy_timeout_ms: int, read_only: bool) -> Engine:
+def reading_engine(url: URL, *, busy_timeout_ms: int, read_only: bool, at_one_time: bool = True) -> Engine:
     """Return the engine that reads a database file, a few connections for as many threads.
 
+    What a connection reads until it is given back is all of one moment; without `at_one_time` each statement
+    reads what is committed when it begins, and nothing has to be begun and ended for it.
     With `read_only` the file is opened such that not even a checkpoint can write it. In a folder that
     cannot be written either, a database without a log beside it is taken as one that nobody writes.
     """
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
     if read_only:
         options = {"creator": _read_only_connect(url.database or "")}
+    if not at_one_time:
+        options |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
     engine = create_engine(
         url, poolclass=QueuePool, pool_size=4, max_overflow=4, hide_parameters=True, **options
     )
-    _configure(engine, begin="BEGIN", pragmas=(f"busy_timeout={busy_timeout_ms}", "query_only=ON"))
+    pragmas = (f"busy_timeout={busy_timeout_ms}", "query_only=ON")
+    _configure(engine, begin="BEGIN" if at_one_time else None, pragmas=pragmas)
     return engine
 
 
@@ -92,7 +97,7 @@ def _read_only_connect(database: str) -> Callable[[], sqlite3.Connection]:
 
 
 def _configure(
-    engine: Engine, *, begin: str, pragmas: tuple[str, ...], when_new: tuple[str, ...] = ()
+    engine: Engine, *, begin: str | None, pragmas: tuple[str, ...], when_new: tuple[str, ...] = ()
 ) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
@@ -106,6 +111,9 @@ def _configure(
         except sqlite3.Error:
             connection.close()
             raise
+
+    if begin is None:
+        return
 
     @event.listens_for(engine, "begin")
     def begin_transaction(connection: Connection) -> None:

@@ -16,7 +16,7 @@ import attrs
 from eliza_state.codec import PLAIN, Codec
 from eliza_state.errors import ReducerError, RegistrationError, Rejected, StoreError, UnknownTransition
 from eliza_state.event import FRAMEWORK_EVENTS, EventType, event_type
-from eliza_state.module import Composition, StateModule, check_module
+from eliza_state.module import Composition, Handler, StateModule, check_module
 from eliza_state.path import DEFAULT_HIERARCHY, Hierarchy, Path
 
 Slices: TypeAlias = Mapping[str, Any]
@@ -75,6 +75,7 @@ class Tree:
         self._names: dict[str, str] = {}
         # Known in every store, with or without a module that handles it.
         self._events: dict[str, EventType] = dict(FRAMEWORK_EVENTS)
+        self._handlers: dict[str, Mapping[type, Handler]] = {}
         self._handled: dict[str, Mapping[str, int]] = {}
         self.plans: dict[str, dict[type, Plan]] = {level: {} for level in hierarchy.levels}
         self.register(*modules)
@@ -91,12 +92,13 @@ class Tree:
         for name, member in members.items():
             self._check(name, member, events)
         for name, member in members.items():
+            self._handlers[name] = handlers = member.handlers()
+            self._handled[name] = {kind.name: kind.version for kind in map(event_type, handlers)}
             # A new mapping: a reader in another thread may be going through the present one.
             self._slices[member.level] = {**self._slices[member.level], name: member}
             if not member.volatile:
                 self.stored_levels.add(member.level)
             self._names[name] = member.level
-            self._handled[name] = {kind.name: kind.version for kind in map(event_type, member.handlers())}
         self._events = events
         for plans in self.plans.values():
             plans.clear()
@@ -185,7 +187,7 @@ class Tree:
             Stage(depth, name, handlers[cls].reduce, handlers[cls].takes_path, module)
             for depth, above in enumerate(self.hierarchy.chain(level))
             for name, module in self._slices[above].items()
-            if cls in (handlers := module.handlers())
+            if cls in (handlers := self._handlers[name])
         )
         return Plan(event_type(cls), steps, any(not step.module.volatile for step in steps))
 

@@ -9,7 +9,9 @@ readers in other threads; `append`, `erase`, `settle_erasures`, `tell`,
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -205,6 +207,10 @@ class Journal(abc.ABC):
         `Conflict` is raised instead and nothing is stored, as it is where an id is taken. Raises `Busy` when
         the store is locked: without waiting where it `is_local`, else once its time is up.
         """
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """Keep hold of what reads in the block need, so that many small ones in this thread are quick."""
+        return contextlib.nullcontext()
 
     @abc.abstractmethod
     def head(self) -> int:

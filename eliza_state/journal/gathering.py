@@ -71,8 +71,9 @@ class Gathering:
 
     def _records_of(self, scopes: dict[int, Path], until: int) -> Iterator[tuple[Path, list[Record] | None]]:
         with self.reading() as connection:
-            # What was brought to the archive is in the tables no more.
             found = None if rows.generation(connection) else self._found(connection, [*scopes], until)
+            # What was brought to the archive, even just now, is in the tables no more.
+            found = None if rows.generation(connection) else found
         for scope, path in scopes.items():
             yield path, None if found is None else sorted(found[scope], key=_position)
 

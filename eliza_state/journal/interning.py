@@ -110,6 +110,10 @@ class Interning:
 
     # For readers
 
+    def knows(self, path: Path) -> bool:
+        """Tell whether a path has an integer that is remembered; one that is not may have one as well."""
+        return path in self._paths or path in self._seen_paths
+
     def find_path(self, connection: Connection, path: Path) -> int | None:
         """Return a path's integer; `None` if the journal never saw the path."""
         known = self._paths.get(path)

@@ -20,10 +20,10 @@ from eliza_state.path import Path
 _DAMAGED: Final = ""
 
 # Gaps and leaps in the versions come from damage; no version is higher than its record's position.
-_NEWEST_VERSION: Final = (
-    "SELECT version FROM record WHERE path = ? AND version <= position ORDER BY version DESC LIMIT 1"
-)
-_OWN: Final = f"SELECT {ROW} FROM record WHERE path = ?"  # noqa: S608  # constants only
+_NEWEST: Final = "FROM record WHERE path = ? AND version <= position ORDER BY version DESC LIMIT 1"
+_NEWEST_VERSION: Final = f"SELECT version, position {_NEWEST}"  # constants only
+_NEWEST_OWN: Final = f"SELECT {ROW} {_NEWEST}"
+_OWN: Final = f"SELECT {ROW} FROM record WHERE path = ?"  # noqa: S608
 _FIND_KEY: Final = f"{_OWN} AND key = ?"
 _LAST_OWN: Final = f"{_OWN} AND version <= ? ORDER BY version DESC LIMIT 1"
 _AT_POSITION: Final = f"SELECT {ROW} FROM record WHERE position = ?"  # noqa: S608
@@ -80,17 +80,35 @@ class Records:
 
     def newest_version(self, connection: Connection, path_id: int) -> int:
         """Return the version of the last record addressed to a path; 0 if there is none."""
-        return int(connection.exec_driver_sql(_NEWEST_VERSION, (path_id,)).scalar() or 0)
+        newest, _ = self._newest(connection, path_id)
+        return newest
 
     def version_at(self, connection: Connection, path_id: int, position: int) -> int:
         """Return the version of the last own record at or before a position: they ascend together."""
+        newest, at = self._newest(connection, path_id) if position > 0 else (0, 0)
+        return newest if at <= position else self._version_before(connection, path_id, newest, position)
+
+    def own_at(self, connection: Connection, path_id: int, position: int) -> Record | None:
+        """Return the last record addressed to a path at or before a position; `None` if there is none."""
+        row = connection.exec_driver_sql(_NEWEST_OWN, (path_id,)).one_or_none()
+        if row is None:
+            return None
+        if row.position <= position:
+            return self.record(connection, row)
+        version = self._version_before(connection, path_id, row.version, position)
+        return self._last_own(connection, path_id, version)
+
+    def _newest(self, connection: Connection, path_id: int) -> tuple[int, int]:
+        """Return version and position of the last record addressed to a path; zeros if there is none."""
+        version, position = connection.exec_driver_sql(_NEWEST_VERSION, (path_id,)).one_or_none() or (0, 0)
+        return int(version), int(position)
+
+    def _version_before(self, connection: Connection, path_id: int, newest: int, position: int) -> int:
+        """Return the version of the last own record at or before a position, which the newest comes after."""
 
         def position_of(version: int) -> int:
             return int(connection.exec_driver_sql(_POSITION_OF, (path_id, version)).scalar_one())
 
-        newest = self.newest_version(connection, path_id) if position > 0 else 0
-        if not newest or position_of(newest) <= position:
-            return newest
         return bisect_right(range(1, newest), position, key=position_of)
 
     def facts(self, connection: Connection, path: Path, *, until: int) -> ScopeFacts:
@@ -98,17 +116,17 @@ class Records:
         path_id = self._interning.find_path(connection, path)
         if path_id is None:
             return ScopeFacts()
-        version = self.version_at(connection, path_id, until)
-        own = self._last_own(connection, path_id, version)
+        own = self.own_at(connection, path_id, until)
         below = "position FROM below WHERE scope" if path.steps else "position FROM record WHERE 1"
         query = f"SELECT {below} = ? AND position <= ? ORDER BY position DESC LIMIT 1"
         owner = path_id if path.steps else 1
         last = connection.exec_driver_sql(query, (owner, until)).scalar() or 0
         last = max(last, own.position if own is not None else 0)
-        at_us = self.time_at(connection, last)
+        is_own = own is not None and own.position == last
+        at_us = own.recorded_at_us if own is not None and is_own else self.time_at(connection, last)
         newest_first = self._own_newest_first(connection, path_id, own)
         last_event = last_event_of(newest_first, partial(self.find, connection))
-        return ScopeFacts(version, last, at_us, last_event)
+        return ScopeFacts(0 if own is None else own.version, last, at_us, last_event)
 
     def _own_newest_first(
         self, connection: Connection, path_id: int, record: Record | None

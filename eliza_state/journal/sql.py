@@ -294,6 +294,9 @@ class SqlJournal(Journal):
 
     # Reading
 
+    def keeping(self) -> AbstractContextManager[None]:
+        return self._database.keeping("read")
+
     def head(self) -> int:
         with self._read() as connection:
             return self._records.head(connection)
@@ -334,6 +337,8 @@ class SqlJournal(Journal):
     def knows(self, path: Path) -> bool:
         if not path.steps:
             return self.head() > 0
+        if self._interning.knows(path):
+            return True
         with self._read() as connection:
             return self._interning.find_path(connection, path) is not None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+import contextlib
+import threading
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -53,9 +55,38 @@ class Database(abc.ABC):
     is_local: bool
     """Whether reading waits for nothing but the disk, and may be done in the event loop's thread."""
 
+    def __init__(self) -> None:
+        self._lent = threading.local()
+
+    @contextlib.contextmanager
+    def reading(self, purpose: str) -> Generator[Connection]:
+        """Lend a connection to read with; each statement reads what is committed when it begins."""
+        kept: Connection | None = getattr(self._lent, "connection", None)
+        with self._read_errors(purpose):
+            if kept is not None:
+                yield kept
+                return
+            with self._reader(purpose) as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def keeping(self, purpose: str) -> Generator[None]:
+        """Lend this thread one connection for all that it reads in the block, instead of one each time."""
+        with self.reading(purpose) as connection:
+            before = getattr(self._lent, "connection", None)
+            self._lent.connection = connection
+            try:
+                yield
+            finally:
+                self._lent.connection = before
+
     @abc.abstractmethod
-    def reading(self, purpose: str) -> AbstractContextManager[Connection]:
-        """Lend a connection to read with; what is read is committed."""
+    def _reader(self, purpose: str) -> AbstractContextManager[Connection]:
+        """Take a connection to read with; leaving the block gives it back."""
+
+    @abc.abstractmethod
+    def _read_errors(self, purpose: str) -> AbstractContextManager[None]:
+        """Turn what is raised in the block by SQLAlchemy and the driver into `StoreError`."""
 
     @abc.abstractmethod
     def writing(self, purpose: str) -> AbstractContextManager[Connection]:

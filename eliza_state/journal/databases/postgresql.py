@@ -17,6 +17,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import psycopg
@@ -51,6 +52,7 @@ class PostgresqlDatabase(Database):
     def __init__(
         self, url: URL, *, name: str, read_only: bool, exclusive: bool, busy_timeout_ms: int
     ) -> None:
+        super().__init__()
         self.schema = schema_of(url)
         self._shown = url.difference_update_query(list(url.query)).render_as_string()
         self._name, self._exclusive = name, exclusive
@@ -79,13 +81,14 @@ class PostgresqlDatabase(Database):
             answer_within_s=bounds["answer_within_s"],
         )
 
-    @contextlib.contextmanager
-    def reading(self, purpose: str) -> Generator[Connection]:
+    def _reader(self, purpose: str) -> Connection:
         engine = self._reading
         if engine is None:
             raise StoreError(f"cannot {purpose}: the journal is closed")
-        with self._translation(purpose), engine.connect() as connection:
-            yield connection
+        return engine.connect()
+
+    def _read_errors(self, purpose: str) -> AbstractContextManager[None]:
+        return self._translation(purpose)
 
     # Writing
 

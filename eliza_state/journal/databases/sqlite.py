@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
 
@@ -44,9 +45,10 @@ class SqliteDatabase(Database):
     def __init__(
         self, url: URL, *, read_only: bool, synchronous: sqlite.Synchronous, busy_timeout_ms: int
     ) -> None:
+        super().__init__()
         url = url.set(database=os.path.abspath(url.database or ""))
         self._reading: Engine | None = sqlite.reading_engine(
-            url, busy_timeout_ms=busy_timeout_ms, read_only=read_only
+            url, busy_timeout_ms=busy_timeout_ms, read_only=read_only, at_one_time=False
         )
         self._writing = None if read_only else sqlite.writing_engine(url, synchronous=synchronous)
         self._connection: Connection | None = None
@@ -54,12 +56,13 @@ class SqliteDatabase(Database):
         self._lock = threading.Lock()
         self._unchecked_bytes = 0
 
-    @contextlib.contextmanager
-    def reading(self, purpose: str) -> Generator[Connection]:
+    def _reader(self, purpose: str) -> Connection:
         if self._reading is None:
             raise StoreError(f"cannot {purpose}: the journal is closed")
-        with sqlite.translated(purpose), self._reading.connect() as connection:
-            yield connection
+        return self._reading.connect()
+
+    def _read_errors(self, purpose: str) -> AbstractContextManager[None]:
+        return sqlite.translated(purpose)
 
     @contextlib.contextmanager
     def writing(self, purpose: str) -> Generator[Connection]:

@@ -52,6 +52,7 @@ class Drafts:
 
 
 OpenJournal = Callable[..., Journal]
+OpenSqlJournal = Callable[..., SqlJournal]
 
 
 def open_sql(file: FilePath, **options: Any) -> SqlJournal:
@@ -77,7 +78,7 @@ def file(tmp_path: FilePath) -> FilePath:
 
 
 @pytest.fixture
-def open_journal(file: FilePath) -> Iterator[Callable[..., SqlJournal]]:
+def open_journal(file: FilePath) -> Iterator[OpenSqlJournal]:
     """Open journals in the file of the test; they are closed in the end."""
     opened: list[SqlJournal] = []
 
@@ -91,13 +92,13 @@ def open_journal(file: FilePath) -> Iterator[Callable[..., SqlJournal]]:
 
 
 @pytest.fixture
-def sql(open_journal: Callable[..., SqlJournal], clock: Clock) -> SqlJournal:
+def sql(open_journal: OpenSqlJournal, clock: Clock) -> SqlJournal:
     """An empty journal in SQLite."""
     return open_journal(clock=clock)
 
 
 @pytest.fixture
-def open_postgres(postgres_store: str) -> Iterator[Callable[..., SqlJournal]]:
+def open_postgres(postgres_store: str) -> Iterator[OpenSqlJournal]:
     """Open journals in a PostgreSQL schema of the test's own; they are closed in the end."""
     opened: list[SqlJournal] = []
 
@@ -112,9 +113,17 @@ def open_postgres(postgres_store: str) -> Iterator[Callable[..., SqlJournal]]:
 
 
 @pytest.fixture
-def postgres(open_postgres: Callable[..., SqlJournal], clock: Clock) -> SqlJournal:
+def postgres(open_postgres: OpenSqlJournal, clock: Clock) -> SqlJournal:
     """An empty journal in PostgreSQL."""
     return open_postgres(clock=clock)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def open_any(request: pytest.FixtureRequest) -> OpenSqlJournal:
+    """Open SQL journals of either kind."""
+    name = "open_journal" if request.param == "sqlite" else "open_postgres"
+    found: OpenSqlJournal = request.getfixturevalue(name)
+    return found
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

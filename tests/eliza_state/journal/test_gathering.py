@@ -88,6 +88,22 @@ def test_once_something_is_in_the_archive_all_are_left_to_be_read_by_themselves(
         assert {TALK: None, OTHER: None} == small(journal, TALK, OTHER)
 
 
+def test_what_is_brought_to_the_archive_meanwhile_is_left_to_be_read_by_itself(
+    file: FilePath, draft: Drafts
+) -> None:
+    def bring(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "UNION ALL SELECT below.scope" in statement:
+            store(journal, TALK)
+
+    with contextlib.closing(open_with_archive(file)) as journal:
+        journal.append([draft(path) for path in (TALK, OTHER, TALK)], after=0)
+        with journal._database.reading("read") as connection:
+            engine = connection.engine
+        event.listen(engine, "before_cursor_execute", bring)
+
+        assert {TALK: None, OTHER: None} == small(journal, TALK, OTHER)
+
+
 def test_many_scopes_take_a_few_queries(sql: SqlJournal, draft: Drafts) -> None:
     paths = [ROOM.child("conversation", str(number)) for number in range(200)]
     sql.append([draft(path) for path in paths], after=0)
