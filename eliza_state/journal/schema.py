@@ -31,7 +31,7 @@ from sqlalchemy.exc import DatabaseError
 
 from eliza_state.errors import StoreError
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 ROOT_ID: Final = 1
 ARCHIVE_EPOCH: Final = "archive_epoch"
 """The name in `meta` of the epoch that the blocks of the archive bear, where that is not the journal's.
@@ -92,7 +92,8 @@ record = Table(
     Column("cause", _ANY_TEXT),
     Column("checksum", _LARGE, nullable=False),
     Index("record_version", "path", "version", unique=True),
-    Index("record_key", "path", "key", unique=True),
+    # Ids ascend with time unless they are the caller's own: a batch for many scopes then adds to one page.
+    Index("record_key", "key", "path", unique=True),
 )
 
 below = Table(
@@ -177,11 +178,19 @@ def _add_archive(connection: Connection) -> None:
     archive_below.create(connection, checkfirst=True)
 
 
+def _turn_keys(connection: Connection) -> None:
+    """Have ids in the order in which they come, in place of scope by scope."""
+    (index,) = (each for each in record.indexes if each.name == "record_key")
+    index.drop(connection, checkfirst=True)
+    index.create(connection)
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[Connection], None]]] = {
     1: _drop_snapshots,
     2: _add_erasures,
     3: _add_restores,
     4: _add_archive,
+    5: _turn_keys,
 }
 """`MIGRATIONS[n]` turns schema n into schema n + 1, within the transaction that records it."""
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path as FilePath
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from eliza_state.errors import StoreError
 from eliza_state.journal import schema
+from eliza_state.journal.contract import Conflict
 from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
-from tests.eliza_state.journal.conftest import Drafts
+from tests.eliza_state.journal.conftest import OTHER, TALK, Drafts
 
 OpenSql = Callable[..., SqlJournal]
 
@@ -113,6 +114,27 @@ def test_the_snapshots_that_the_first_schema_held_go(
 
     assert [1] == [record.position for record in open_journal().read(Path())]
     assert 0 == query(file, "SELECT count(*) FROM sqlite_schema WHERE name IN ('snapshot', 'chunk')")
+
+
+def test_the_index_of_ids_is_turned_where_it_goes_by_scope(open_any: OpenSql, draft: Drafts) -> None:
+    first = draft()
+    journal = open_any()
+    journal.append([first, draft(), draft(OTHER)], after=0)
+    with journal._database.writing("go back") as connection:
+        connection.exec_driver_sql("DROP INDEX record_key")
+        connection.exec_driver_sql("CREATE UNIQUE INDEX record_key ON record (path, key)")
+        connection.exec_driver_sql("UPDATE meta SET value = '5' WHERE name = 'schema_version'")
+    journal.close()
+
+    migrated = open_any()
+    with migrated._database.reading("look") as connection:
+        indexes = {each["name"]: each["column_names"] for each in inspect(connection).get_indexes("record")}
+    assert ["key", "path"] == indexes["record_key"]
+    found = migrated.find(TALK, first.key)
+    assert found is not None
+    assert 1 == found.position
+    with pytest.raises(Conflict):
+        migrated.append([draft(key=first.key)], after=3)
 
 
 @pytest.mark.parametrize("read_only", [False, True])
