@@ -72,7 +72,7 @@ class Group:
     """Events that become durable in one transaction.
 
     Of a `lenient` group those that are refused are left out; otherwise one refusal takes the others back.
-    A group without members marks a place in the queue. `entered_ns` is when the first group of a batch came
+    A group without members marks a place in the queue; one that is settled lets go of them. `entered_ns` is when the first group of a batch came
     in, where that is timed.
     """
 
@@ -98,6 +98,8 @@ class Group:
     def settle(self, error: StateError | None = None) -> None:
         """Wake whoever waits, with the error that took the whole group back."""
         self._is_settled, self._error = True, error
+        # They name their group: as a circle, they and the states before and after them would wait for a collection.
+        self.members = []
         for future in self._waiters:
             if future.done():
                 continue
