@@ -72,8 +72,8 @@ class Group:
     """Events that become durable in one transaction.
 
     Of a `lenient` group those that are refused are left out; otherwise one refusal takes the others back.
-    A group without members marks a place in the queue; one that is settled lets go of them. `entered_ns` is when the first group of a batch came
-    in, where that is timed.
+    A group without members marks a place in the queue; one that is settled has let go of them. `entered_ns`
+    is when the first group of a batch came in, where that is timed.
     """
 
     members: list[Pending]
@@ -98,7 +98,7 @@ class Group:
     def settle(self, error: StateError | None = None) -> None:
         """Wake whoever waits, with the error that took the whole group back."""
         self._is_settled, self._error = True, error
-        # They name their group: as a circle, they and the states before and after them would wait for a collection.
+        # They refer to their group: as a circle, all of it and their states would wait for a collection.
         self.members = []
         for future in self._waiters:
             if future.done():
