@@ -69,7 +69,7 @@ def _from_entities(data: dict[str, Any], decode: Convert) -> Entities[Any]:
 
 
 class Codec:
-    """Write events as JSON text in UTF-8 and read them, each store with a codec of its own.
+    """Write events as JSON text in UTF-8 and read them, each class by functions that are compiled once.
 
     With `secrets`, the contents of secrets are sealed with the current one of these keys; those that were
     sealed are read without keys too, and stay as they are.
@@ -172,11 +172,23 @@ def _parsed(text: bytes) -> Any:
 
 
 PLAIN: Final = Codec()
-"""The codec without keys, for who has no store: secrets are written in plain."""
+"""The codec without keys: secrets are written in plain."""
 
 SERIALIZER: Final = PLAIN.serializer
-"""Writes what `PLAIN` does."""
+"""Writes what `PLAIN` does; a class registered with it may stand in any event and state."""
 
 encode: Final = PLAIN.encode
 decode: Final = PLAIN.decode
 structure: Final = PLAIN.structure
+
+
+def codec_of(secrets: Seal | None) -> Codec:
+    """Return a store's codec: its own where it has keys, else `PLAIN`, so that no class is compiled twice.
+
+    Its own knows the classes that were registered with `SERIALIZER` by now.
+    """
+    if secrets is None:
+        return PLAIN
+    codec = Codec(secrets=secrets)
+    codec.serializer.learn(SERIALIZER)
+    return codec

@@ -18,7 +18,7 @@ from eliza_state.archive import OnDispatch
 from eliza_state.archive.parts import Working
 from eliza_state.change import Change, to_microseconds
 from eliza_state.clock import now_us
-from eliza_state.codec import Codec
+from eliza_state.codec import codec_of
 from eliza_state.core import Core
 from eliza_state.dispatcher import Dispatch
 from eliza_state.effects import Effects
@@ -136,7 +136,7 @@ class StateManager:
         """
         if durability not in ("committed", "buffered"):
             raise StateError(f"durability is 'committed' or 'buffered', got {durability!r}")
-        tree = Tree(modules, hierarchy=hierarchy, codec=Codec(secrets=secret_keys))
+        tree = Tree(modules, hierarchy=hierarchy, codec=codec_of(secret_keys))
         source = JournalSource(
             url=url,
             exclusive=durability == "buffered",

@@ -14,7 +14,7 @@ import attrs
 
 from eliza_serializers import Seal
 from eliza_state.clock import now_us
-from eliza_state.codec import Codec
+from eliza_state.codec import codec_of
 from eliza_state.files import StrPath
 from eliza_state.manager import StateManager
 from eliza_state.module import Composition, StateModule
@@ -103,7 +103,7 @@ async def synchronize(  # noqa: PLR0913  # keyword-only; what two stores are ope
     """
     members = tuple(modules)
     run = _Run(
-        Tree(members, hierarchy=hierarchy, codec=Codec(secrets=secret_keys)),
+        Tree(members, hierarchy=hierarchy, codec=codec_of(secret_keys)),
         modules=members,
         keys=secret_keys,
         open_log=partial(

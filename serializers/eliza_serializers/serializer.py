@@ -197,11 +197,17 @@ class Serializer:
             )
         )
 
-    def _add(self, tag: Tag) -> None:
-        self._tags.add(tag)
+    def learn(self, other: Serializer) -> None:
+        """Take in the classes that another serializer knows by now; raises what `register` does."""
+        known = built_in_table(other.format.tags).by_class
+        self._add(*(tag for cls, tag in other._tags.by_class.items() if cls not in known))
+
+    def _add(self, *tags: Tag) -> None:
+        for tag in tags:
+            self._tags.add(tag)
         if self._content is not self:
-            self._content._add(tag)
-        # What was compiled before may have refused this class, or written it by its fields.
+            self._content._add(*tags)
+        # What was compiled before may have refused these classes, or written them by their fields.
         self._forget_compiled()
 
     def _codec(self, as_type: Any) -> Codec[Any]:

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eliza_serializers import Seal
 from eliza_serializers.errors import SerializationError
 from eliza_serializers.json import JsonSerializer
+from eliza_serializers.sealing import SecretKeys
 from eliza_serializers.secret import Secret
-from eliza_state.codec import PLAIN, decode, encode, register_collections, structure
+from eliza_state.codec import PLAIN, SERIALIZER, codec_of, decode, encode, register_collections, structure
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.errors import InvalidEvent
 from eliza_state.event import event, event_type
@@ -232,3 +234,40 @@ def test_collections_come_back_in_any_value(value):
     restored = serializer.deserialize(serializer.serialize(value))
 
     assert (type(value), value) == (type(restored), restored)
+
+
+# One codec for all, or one of a store's own
+
+
+@attrs.frozen
+class Registered:
+    """What stands in a field of any type."""
+
+    text: str
+
+
+@event("anything_held")
+class AnythingHeld:
+    value: Any
+
+
+@pytest.mark.parametrize("secrets", [None, SecretKeys({"a": b"k" * 32})])
+def test_what_is_registered_stands_in_any_event(secrets: Seal | None) -> None:
+    SERIALIZER.register(Registered, name="tests.codec.Registered")
+    codec = codec_of(secrets)
+    held = AnythingHeld(value=[Registered("a")])
+
+    assert held == codec.decode(event_type(AnythingHeld), codec.encode(held), schema_version=1)
+
+
+def test_a_class_may_be_registered_once_its_event_was_refused() -> None:
+    @attrs.frozen
+    class Late:
+        text: str
+
+    held = AnythingHeld(value=Late("a"))
+    with pytest.raises(InvalidEvent, match="register"):
+        codec_of(None).encode(held)
+    SERIALIZER.register(Late, name="tests.codec.Late")
+
+    assert held == roundtrip(held)

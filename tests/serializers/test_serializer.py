@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from attrs import field, frozen
 
-from eliza_serializers import JsonSerializer, Secret, SerializationError, Serializer
+from eliza_serializers import JsonSerializer, MsgpackSerializer, Secret, SerializationError, Serializer
 from eliza_state import collections
 from eliza_state.codec import register_collections
 from tests.serializers.formats import Kind, every_kind
@@ -184,6 +184,31 @@ def test_two_serializers_do_not_share_registrations(kind: Kind):
 
     with pytest.raises(SerializationError):
         kind().encode(Place("a"))
+
+
+@every_kind
+@pytest.mark.parametrize("other", [JsonSerializer, MsgpackSerializer])
+def test_one_learns_what_another_knows_and_no_more(kind: Kind, other: Kind):
+    teacher, learner = other(), kind()
+    teacher.register(Place, name="place")
+    learner.learn(teacher)
+    learner.learn(teacher)
+    teacher.register(Mood)
+
+    value = [Place("a"), {1: b"bytes"}, datetime(2024, 1, 2, tzinfo=UTC)]
+    assert value == learner.decode(learner.encode(value))
+    with pytest.raises(SerializationError, match="register"):
+        learner.encode(Mood.CALM)
+
+
+@every_kind
+def test_a_name_that_is_taken_is_not_learnt(kind: Kind):
+    teacher, learner = kind(), kind()
+    teacher.register(Place, name="it")
+    learner.register(Mood, name="it")
+
+    with pytest.raises(SerializationError, match="'it'"):
+        learner.learn(teacher)
 
 
 PAYLOAD = {"at": "2024-01-02T03:04:05+00:00", "user": "00000000-0000-0000-0000-000000000001"}
