@@ -96,7 +96,7 @@ def recover(
         is_archived = journal.archived_scope(path) is not None
         state = journal.archived_state(path) if is_archived else None
         found = snapshots if state is None else ArchivedSnapshot(state)
-        sources = _Sources(tree, journal, found, journal.erased_at(path), report)
+        sources = _Sources(tree, journal, found, report)
         while True:
             try:
                 recovered = _recover(sources, path, until=until)
@@ -108,15 +108,11 @@ def recover(
 
 
 class _Sources(NamedTuple):
-    """Where a state is recovered from, and who is told of what is wrong there.
-
-    `erased_at` is the position of the last erasure at the scope or below it.
-    """
+    """Where a state is recovered from, and who is told of what is wrong there."""
 
     tree: Tree
     journal: Journal
     snapshots: Snapshots | None
-    erased_at: int
     report: Report
 
 
@@ -130,7 +126,7 @@ def _recover(sources: _Sources, path: Path, *, until: int) -> Recovered:
     found.version, found.position = facts.version, facts.last_position
     found.last_activity_us = facts.last_activity_us
     found.ended = kind is not None and kind.ends_scope
-    if sources.erased_at:
+    if journal.erased_at(path):
         sources = sources._replace(report=partial(_report_all_but_refusals, sources.report))
     with collector_paused():
         for modules, way in _ways(sources, path, until=until):
@@ -236,8 +232,11 @@ def _unerased_snapshots(sources: _Sources, path: Path) -> list[ScopeSnapshot]:
     snapshots = sources.snapshots
     if snapshots is None:
         return []
-    erased_at = sources.erased_at
     found = snapshots.load(path, report=partial(_report_unreadable, sources.report, path))
+    if not found:
+        return []
+    # Asked for behind them, so that what was erased a moment before is not in one of them.
+    erased_at = sources.journal.erased_at(path)
     kept = [snapshot for snapshot in found if not erased_at or snapshot.position >= erased_at]
     if len(kept) < len(found):
         try:

@@ -122,8 +122,10 @@ class Records:
         owner = path_id if path.steps else 1
         last = connection.exec_driver_sql(query, (owner, until)).scalar() or 0
         last = max(last, own.position if own is not None else 0)
-        is_own = own is not None and own.position == last
-        at_us = own.recorded_at_us if own is not None and is_own else self.time_at(connection, last)
+        if own is not None and own.position == last:
+            at_us = own.recorded_at_us
+        else:
+            at_us = self.time_at(connection, last)
         newest_first = self._own_newest_first(connection, path_id, own)
         last_event = last_event_of(newest_first, partial(self.find, connection))
         return ScopeFacts(0 if own is None else own.version, last, at_us, last_event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -16,6 +17,8 @@ from eliza_state.journal.source import JournalSource
 from eliza_state.manager import StateManager
 from eliza_state.path import Path
 from eliza_state.snapshot_source import SnapshotSource
+from eliza_state.snapshot_store import SnapshotStore
+from eliza_state.snapshots import ScopeSnapshot
 from eliza_state.storage import MemoryStorage, Storage
 from eliza_state.storage.disk import ArchiveStorage, FileStorage
 from eliza_state.storage.layered import LayeredStore
@@ -312,3 +315,20 @@ async def test_an_archive_of_its_own_keeps_nothing(opened, sqlite_url, tmp_path)
     await manager.root.erase()
 
     assert (8, 0) == (before, files())
+
+
+async def test_what_is_erased_while_snapshots_are_loaded_is_not_in_the_state(opened, sqlite_url, monkeypatch):
+    await filled(opened, sqlite_url)
+    eraser, reader = await opened(sqlite_url), await opened(sqlite_url)
+    loop = asyncio.get_running_loop()
+    load = SnapshotStore.load
+
+    def load_and_erase(self: SnapshotStore, path: Path, **options: Any) -> list[ScopeSnapshot]:
+        found = load(self, path, **options)
+        monkeypatch.undo()
+        asyncio.run_coroutine_threadsafe(eraser.at(TALK).erase(), loop).result(30)
+        return found
+
+    monkeypatch.setattr(SnapshotStore, "load", load_and_erase)
+
+    assert [] == list((await reader.at(TALK).state("talk", at=1_100)).texts)
