@@ -17,7 +17,7 @@ import attrs
 
 from benchmarks.appending.ours import OURS
 from benchmarks.appending.sides import Append, Side, Store
-from benchmarks.harness import Row, compare
+from benchmarks.harness import Row, apart, compare
 from benchmarks.storing.sides import entered
 
 TASKS: Final = 32
@@ -66,7 +66,7 @@ class Load:
 def pair(load: Load, other: Side, *, bound: float | None) -> Row:
     """Measure our side and another in turn."""
     ours_load = attrs.evolve(load, appends=max(load.appends, OURS_LEAST))
-    with side(ours_load, OURS) as ours, side(load, other) as theirs:
+    with side(ours_load, OURS) as ours, side(load, other) as theirs, apart():
         row = compare(
             load.name,
             ours=ours,
