@@ -80,7 +80,7 @@ def rows(*, quick: bool = False) -> list[Row | Skipped]:
             _flat(memory),
             *_on_disk(disk),
             *_many_tasks(memory, "no disk", history=1_000, runs=3),
-            *_many_tasks(disk, "on disk", history=100, runs=3),
+            *_many_tasks(disk, "on disk", history=1_000, runs=3),
             *slow_disk.rows(),
             *on_postgres.rows(),
             *_space(memory, count=1_000),
