@@ -11,6 +11,7 @@ from sqlalchemy.pool import Pool
 
 from eliza_state.errors import StoreError
 from eliza_state.journal import Journal
+from eliza_state.journal.sql import SqlJournal
 from eliza_state.path import Path
 from tests.eliza_state.journal.conftest import OTHER, TALK, Drafts, OpenSqlJournal
 
@@ -101,3 +102,18 @@ def test_what_cannot_be_read_is_told_as_ever_and_the_next_read_goes_on(
             connection.exec_driver_sql("SELECT nothing FROM nowhere")
 
         assert 1 == journal.head()
+
+
+def test_a_connection_that_is_lost_fails_what_it_was_kept_for_and_no_more(
+    postgres: SqlJournal, draft: Drafts
+) -> None:
+    postgres.append([draft()], after=0)
+    with postgres.keeping():
+        with postgres._database.reading("look") as connection:
+            kept = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        with postgres._database.writing("cut") as connection:
+            connection.exec_driver_sql(f"SELECT pg_terminate_backend({kept})")
+        with pytest.raises(StoreError, match="cannot read"):
+            postgres.head()
+
+    assert 1 == postgres.head()
