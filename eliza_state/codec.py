@@ -77,10 +77,7 @@ class Codec:
 
     def __init__(self, *, secrets: Seal | None = None) -> None:
         self.serializer: Final = register_collections(JsonSerializer(secrets=secrets))
-        """Writes what events and states are made of."""
-        self._encoders: dict[type, Callable[[Any], bytes]] = {}
-        self._decoders: dict[type, Callable[[bytes], Any]] = {}
-        self._list_decoders: dict[type, Callable[[bytes], list[Any]]] = {}
+        """Writes what events and states are made of, and keeps what it has compiled for that."""
 
     def encode(self, event: Any) -> bytes:
         """Return an event's payload as JSON text in UTF-8.
@@ -88,11 +85,8 @@ class Codec:
         Raises `InvalidEvent` naming the field whose value cannot be written, or does not fit its annotation.
         """
         cls = type(event)
-        encoder = self._encoders.get(cls)
-        if encoder is None:
-            encoder = self._encoders[cls] = self.serializer.encoder(cls)
         try:
-            return encoder(event)
+            return self.serializer.encoder(cls)(event)
         except SerializationError as error:
             raise InvalidEvent(f"{event_type(cls).name}: {error}") from error
 
@@ -105,10 +99,7 @@ class Codec:
             if schema_version != kind.version:
                 upcast = kind.upcast(self.plain(payload), schema_version)
                 return self.serializer.structure(upcast, kind.cls, from_store=True)
-            decoder = self._decoders.get(kind.cls)
-            if decoder is None:
-                decoder = self._decoders[kind.cls] = self.serializer.decoder(kind.cls)
-            return decoder(payload)
+            return self.serializer.decoder(kind.cls)(payload)
         except SerializationError as error:
             raise InvalidEvent(f"{kind.name}: {error}") from error
 
@@ -117,11 +108,9 @@ class Codec:
 
         Raises `InvalidEvent` when a payload does not fit the class, without telling which.
         """
-        decoder = self._list_decoders.get(kind.cls)
-        if decoder is None:
-            decoder = self._list_decoders[kind.cls] = self.serializer.decoder(list[kind.cls])  # type: ignore[name-defined]
+        together: type[list[Any]] = list[kind.cls]  # type: ignore[name-defined]
         try:
-            events = decoder(b"[" + b",".join(payloads) + b"]")
+            events = self.serializer.decoder(together)(b"[" + b",".join(payloads) + b"]")
         except SerializationError as error:
             raise InvalidEvent(f"{kind.name}: {error}") from error
         if len(events) != len(payloads):
@@ -185,7 +174,8 @@ structure: Final = PLAIN.structure
 def codec_of(secrets: Seal | None) -> Codec:
     """Return a store's codec: its own where it has keys, else `PLAIN`, so that no class is compiled twice.
 
-    Its own knows the classes that were registered with `SERIALIZER` by now.
+    Its own knows the classes that were registered with `SERIALIZER` by now. `PLAIN` keeps what it has
+    compiled, and with it the classes, as long as the process runs.
     """
     if secrets is None:
         return PLAIN

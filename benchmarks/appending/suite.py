@@ -21,7 +21,7 @@ from benchmarks.appending import (
 from benchmarks.appending.measuring import OURS_LEAST, RUNS, TASKS, Load, bytes_a_message, pair, side
 from benchmarks.appending.ours import NAME, OURS
 from benchmarks.appending.sides import Side
-from benchmarks.harness import Row, Skipped, compare
+from benchmarks.harness import Row, Skipped, apart, compare
 from benchmarks.places import disk_folder, memory_folder
 from benchmarks.plots import Plot, curves
 
@@ -115,7 +115,7 @@ def _flat(base: Path) -> Row:
     # As many conversations on both sides, since each is a scope of its own; the short ones grow to thirty.
     ends = HISTORIES[0], HISTORIES[-1]
     short, long = (Load(each, 100, "no disk", base, conversations=_FLAT_TALKS) for each in ends)
-    with side(long, OURS) as ours, side(short, OURS) as other:
+    with side(long, OURS) as ours, side(short, OURS) as other, apart():
         other_name = f"{NAME}, to {HISTORIES[0]}"
         return compare(long.name, ours=ours, other=other, other_name=other_name, unit="µs", bound=1.2)
 

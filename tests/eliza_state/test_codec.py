@@ -6,6 +6,7 @@ import datetime
 import enum
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -18,7 +19,16 @@ from eliza_serializers.errors import SerializationError
 from eliza_serializers.json import JsonSerializer
 from eliza_serializers.sealing import SecretKeys
 from eliza_serializers.secret import Secret
-from eliza_state.codec import PLAIN, SERIALIZER, codec_of, decode, encode, register_collections, structure
+from eliza_state.codec import (
+    PLAIN,
+    SERIALIZER,
+    Codec,
+    codec_of,
+    decode,
+    encode,
+    register_collections,
+    structure,
+)
 from eliza_state.collections import Entities, Log, Map, Set
 from eliza_state.errors import InvalidEvent
 from eliza_state.event import event, event_type
@@ -271,3 +281,63 @@ def test_a_class_may_be_registered_once_its_event_was_refused() -> None:
     SERIALIZER.register(Late, name="tests.codec.Late")
 
     assert held == roundtrip(held)
+
+
+@attrs.frozen
+class Amount:
+    cents: int
+
+
+@event("amount_paid")
+class AmountPaid:
+    amount: Amount
+
+
+def test_a_class_that_is_taught_later_is_written_the_new_way_in_events_written_before() -> None:
+    codec = Codec()
+    paid = AmountPaid(amount=Amount(5))
+    before = codec.encode(paid)
+    codec.serializer.register_type(
+        Amount,
+        tag="tests.codec.Amount",
+        to_data=lambda amount: str(amount.cents),
+        from_data=lambda data: Amount(int(data)),
+        bare=True,
+        shape=str,
+    )
+
+    assert (b'{"amount":{"cents":5}}', b'{"amount":"5"}') == (before, codec.encode(paid))
+    assert paid == codec.decode(event_type(AmountPaid), codec.encode(paid), schema_version=1)
+    assert [paid] == codec.decode_all(event_type(AmountPaid), [codec.encode(paid)])
+
+
+def test_stores_without_keys_share_what_is_compiled() -> None:
+    assert codec_of(None) is codec_of(None)
+    assert codec_of(SecretKeys({"a": b"k" * 32})) is not codec_of(None)
+
+
+def test_threads_may_meet_a_class_for_the_first_time_together() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+
+            @event(f"met_{number}")
+            class Met:
+                place: Place
+                moods: dict[str, Mood]
+
+            met = Met(place=Place("home", frozenset({"a"})), moods={"a": Mood.FINE})
+            assert all(met == each for each in threads.map(roundtrip, [met] * 32))
+
+
+def test_an_event_whose_types_cannot_be_had_is_refused() -> None:
+    class Hidden:
+        pass
+
+    @event("hiding")
+    class Hiding:
+        what: Hidden
+
+    with pytest.raises(
+        InvalidEvent, match="hiding: .*'Hidden'.* is not known: define the class at module level"
+    ):
+        encode(Hiding(what=Hidden()))

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy
 
 from eliza_state import snapshotter
 from eliza_state.event import event
@@ -97,6 +98,17 @@ async def test_a_snapshot_makes_opening_cheaper_and_never_different(opened, fill
     await forget(url)
     manager = await opened(url)
     assert state == await whole(manager)
+
+
+async def test_a_scope_takes_one_connection_for_all_that_is_read_of_it(opened, filled):
+    manager = await opened(filled[0], snapshots=False)
+    taken = []
+    with manager.journal._database.reading("look") as connection:
+        pool = connection.engine.pool
+    sqlalchemy.event.listen(pool, "checkout", lambda *_: taken.append(1))
+    manager.root.access.reading.recover_here(TALK, await manager.root.access.position())
+
+    assert 2 == len(taken)  # the first only asks whether there is anything to be read
 
 
 @pytest.mark.parametrize("at", [0, 1, 7, 8, 9, 30, 59, 60, 61])
