@@ -338,6 +338,6 @@ def test_an_event_whose_types_cannot_be_had_is_refused() -> None:
         what: Hidden
 
     with pytest.raises(
-        InvalidEvent, match="hiding: .*'Hidden'.* is not known: define the class at module level"
+        InvalidEvent, match=r"hiding: .*'Hidden'.* is not known: define the class at module level"
     ):
         encode(Hiding(what=Hidden()))
